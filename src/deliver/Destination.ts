@@ -1,0 +1,94 @@
+/**
+ * A destination: the service that can deliver to the targets of one URL scheme.
+ *
+ * It knows neither the dispatcher nor the journal, and retries nothing: it stages, verifies, publishes, and says what
+ * happened. Retry, limits, timeouts and logging are wrapped around it from outside. Each implementation is a layer
+ * that registers itself in {@link Destinations}, and an embedding app can register its own.
+ */
+import { Context, Effect, HashMap, Layer, Option, Ref, type Scope } from "effect"
+import type { Delivery, Receipt } from "../domain/Delivery.ts"
+import type { DeliveryError } from "../domain/DeliveryError.ts"
+import type { Secrets } from "../domain/Settings.ts"
+import type { Conflict } from "../domain/Target.ts"
+import type { RelPath } from "../domain/RelPath.ts"
+
+/** One attempt at one delivery. */
+export interface Task {
+  readonly delivery: Delivery
+  readonly secrets: Secrets
+  /** The temp name of this attempt, to be created exclusively in the directory of the final name. */
+  readonly temp: string
+  /** Temp names that earlier attempts may have left there; to be removed, best effort, before this one begins. */
+  readonly stale: ReadonlyArray<string>
+  /** The same for all attempts at this delivery (draft-ietf-httpapi-idempotency-key-header). */
+  readonly idempotencyKey: string
+  /** Whether data must be on the medium before it counts as delivered. */
+  readonly sync: boolean
+  /** Tells the watchdog and the progress display that this many more bytes went out. Cheap; call it per chunk. */
+  readonly progress: (bytes: number) => void
+  /** Commits the final name that a conflict policy chose. Must be awaited before publishing under it. */
+  readonly choose: (name: RelPath) => Effect.Effect<void, DeliveryError>
+}
+
+/** What a destination gives a lane to work with, for as long as the lane's scope is open. */
+export interface Connection {
+  /**
+   * One attempt: stage, verify, publish. Interruption stops it and leaves no partial file under the final name; a
+   * temp file that could not be removed is named by `stale` next time.
+   */
+  readonly deliver: (task: Task) => Effect.Effect<Receipt, DeliveryError>
+  /**
+   * After a restart, for a delivery that was under way: removes its temp files, and answers the receipt if the target
+   * already holds this file (same size at least), so that it is adopted and not sent again.
+   */
+  readonly recover: (task: Task) => Effect.Effect<Option.Option<Receipt>, DeliveryError>
+}
+
+export interface Destination {
+  /** URL schemes, without the colon. */
+  readonly schemes: ReadonlyArray<string>
+  /** `file`, `http`, `ftp`, …: the log entry's `protocol`. */
+  readonly protocol: string
+  /** `File worker`, …: the log entry's `worker`. */
+  readonly worker: string
+  /** The conflict policies that it can keep. */
+  readonly conflicts: ReadonlyArray<Conflict>
+  /** Opens what a lane's deliveries share (pools, agents). Connects lazily, so that it cannot fail. */
+  readonly open: (lane: string) => Effect.Effect<Connection, never, Scope.Scope>
+}
+
+/** Which destination serves which scheme. */
+export class Destinations extends Context.Tag("filedispatch/deliver/Destinations")<
+  Destinations,
+  {
+    readonly register: (destination: Destination) => Effect.Effect<void>
+    readonly get: (scheme: string) => Effect.Effect<Option.Option<Destination>>
+    readonly all: Effect.Effect<ReadonlyArray<Destination>>
+  }
+>() {}
+
+export const layerRegistry: Layer.Layer<Destinations> = Layer.effect(
+  Destinations,
+  Effect.gen(function* () {
+    const schemes = yield* Ref.make(HashMap.empty<string, Destination>())
+    return {
+      register: (destination: Destination) =>
+        Ref.update(schemes, (map) =>
+          destination.schemes.reduce((acc, scheme) => HashMap.set(acc, scheme, destination), map)
+        ),
+      get: (scheme: string) => Effect.map(Ref.get(schemes), HashMap.get(scheme)),
+      all: Effect.map(Ref.get(schemes), (map) => Array.from(new Set(HashMap.values(map))))
+    }
+  })
+)
+
+/** A layer that registers what `make` builds. */
+export const layer = <E, R>(
+  make: Effect.Effect<Destination, E, R>
+): Layer.Layer<never, E, Destinations | Exclude<R, Scope.Scope>> =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const destinations = yield* Destinations
+      yield* destinations.register(yield* make)
+    })
+  )

@@ -1,0 +1,76 @@
+/**
+ * Why an attempt at a delivery failed, and what follows from it. A destination says which of these happened; it never
+ * retries by itself. Every message says what happened, to which file or place, and what to do.
+ */
+import { Schema } from "effect"
+
+const common = {
+  /** One line for people: what happened and what to do. */
+  reason: Schema.String,
+  cause: Schema.optionalWith(Schema.Defect, { as: "Option" })
+}
+
+const message = (error: { readonly reason: string }): string => error.reason
+
+/** Worth another attempt: a cut connection, a 503, a busy file. Costs an attempt. */
+export class TransientError extends Schema.TaggedError<TransientError>("filedispatch/TransientError")(
+  "TransientError",
+  { ...common, /** Milliseconds that the destination asked for. */ retryAfter: Schema.optional(Schema.Number) }
+) {
+  override get message() {
+    return message(this)
+  }
+}
+
+/** The destination as a whole is unusable: refused, login denied, disk full, read-only. Costs no attempt. */
+export class LaneDownError extends Schema.TaggedError<LaneDownError>("filedispatch/LaneDownError")("LaneDownError", {
+  ...common,
+  retryAfter: Schema.optional(Schema.Number)
+}) {
+  override get message() {
+    return message(this)
+  }
+}
+
+/** No further attempt can help: a name the target can't take, a 413, a conflict under `fail`. */
+export class PermanentError extends Schema.TaggedError<PermanentError>("filedispatch/PermanentError")(
+  "PermanentError",
+  common
+) {
+  override get message() {
+    return message(this)
+  }
+}
+
+/** The whole body was sent, no answer came, and sending it again could make a second one. */
+export class AmbiguousError extends Schema.TaggedError<AmbiguousError>("filedispatch/AmbiguousError")(
+  "AmbiguousError",
+  common
+) {
+  override get message() {
+    return message(this)
+  }
+}
+
+/** The source is no longer the generation that was accepted: it goes back to settle as a new one. */
+export class SourceChangedError extends Schema.TaggedError<SourceChangedError>("filedispatch/SourceChangedError")(
+  "SourceChangedError",
+  common
+) {
+  override get message() {
+    return message(this)
+  }
+}
+
+/** The source file is gone, or can't be read. */
+export class SourceGoneError extends Schema.TaggedError<SourceGoneError>("filedispatch/SourceGoneError")(
+  "SourceGoneError",
+  common
+) {
+  override get message() {
+    return message(this)
+  }
+}
+
+export type DeliveryError =
+  TransientError | LaneDownError | PermanentError | AmbiguousError | SourceChangedError | SourceGoneError

@@ -1,0 +1,61 @@
+/**
+ * A file generation: one version of one source file.
+ */
+import { Schema } from "effect"
+import { RelPath } from "./RelPath.ts"
+
+export const GenerationId = Schema.Int.pipe(Schema.brand("filedispatch/GenerationId"))
+export type GenerationId = typeof GenerationId.Type
+
+/**
+ * What tells one generation of a path from another: `dev:ino:size:mtime:ctime`, times in nanoseconds. The same path
+ * with another stamp is a new generation. Inode numbers are reused, so none of the parts would do alone.
+ */
+export const Stamp = Schema.String.pipe(Schema.brand("filedispatch/Stamp"))
+export type Stamp = typeof Stamp.Type
+
+export const stamp = (stat: {
+  readonly dev: bigint
+  readonly ino: bigint
+  readonly size: bigint
+  readonly mtimeNs: bigint
+  readonly ctimeNs: bigint
+}): Stamp =>
+  Stamp.make(`${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`, { disableValidation: true })
+
+/** Whether two stamps belong to the same inode with the same content times, whatever renames or chmods happened. */
+export const sameContent = (left: string, right: string): boolean =>
+  left.slice(0, left.lastIndexOf(":")) === right.slice(0, right.lastIndexOf(":"))
+
+/** A regular file as a scan or a look at one path found it. Sizes in bytes, times in milliseconds since the epoch. */
+export interface Found {
+  readonly path: RelPath
+  readonly stamp: Stamp
+  readonly size: number
+  readonly mtime: number
+  /** Birth time where the file system has one, otherwise the change time. */
+  readonly born: number
+}
+
+/** What happens to the source file once all its deliveries are done. */
+export const After = Schema.Union(
+  Schema.TaggedStruct("Keep", {}),
+  Schema.TaggedStruct("Delete", {}),
+  /** A template for the path it is moved to, on any file system. */
+  Schema.TaggedStruct("Archive", { template: Schema.String })
+)
+export type After = typeof After.Type
+
+/** A generation as the journal has it. */
+export const Generation = Schema.Struct({
+  id: GenerationId,
+  /** The source's directory, absolute. */
+  source: Schema.String,
+  path: RelPath,
+  stamp: Stamp,
+  size: Schema.Number,
+  mtime: Schema.Number,
+  born: Schema.Number,
+  after: After
+})
+export interface Generation extends Schema.Schema.Type<typeof Generation> {}

@@ -1,0 +1,96 @@
+/**
+ * The local file system as the daemon needs it: in batches, and never on the thread that everything else runs on.
+ *
+ * Small files are cheaper by synchronous calls in a worker thread than by promises on the main one, so the work itself
+ * is in plain functions (scan.ts, copy.ts, dispose.ts), which `FilesWorker.layer` runs in worker threads and
+ * `FilesDirect.layer` on the spot.
+ */
+import { Context, Schema, type Effect, type Stream } from "effect"
+import type { Found, Stamp } from "../domain/Generation.ts"
+import type { RelPath } from "../domain/RelPath.ts"
+import type { Conflict } from "../domain/Target.ts"
+import type { Receipt } from "../domain/Delivery.ts"
+
+/** A file system call failed. `code` is the system's (`ENOENT`, `EACCES`, …). */
+export class FilesError extends Schema.TaggedError<FilesError>("filedispatch/FilesError")("FilesError", {
+  operation: Schema.String,
+  path: Schema.String,
+  code: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+export interface ScanOptions {
+  readonly root: string
+  readonly recursive: boolean
+}
+
+/** What a scan says of a directory: its identity, to notice one that was deleted and made again; `dev:ino`. */
+export interface ScanBatch {
+  readonly found: ReadonlyArray<Found>
+  /** Directories that could not be read, with the reason; the scan goes on without them. */
+  readonly failed: ReadonlyArray<FilesError>
+}
+
+export interface CopyJob {
+  /** The source file: directory and path below it. */
+  readonly root: string
+  readonly path: RelPath
+  readonly stamp: Stamp
+  /** Where it goes: directory and path below it. */
+  readonly target: string
+  readonly name: RelPath
+  readonly temp: string
+  readonly stale: ReadonlyArray<string>
+  readonly conflict: Conflict
+  /** A name that was chosen and committed by an earlier attempt. */
+  readonly chosen: RelPath | null
+  /** Whether the source may be moved there by a rename instead of being copied. */
+  readonly move: boolean
+  readonly sync: boolean
+}
+
+/** Why a copy failed, in the terms of DeliveryError. */
+export type CopyFault = {
+  readonly kind: "transient" | "lane" | "permanent" | "changed" | "gone"
+  readonly reason: string
+}
+
+export type CopyResult =
+  | { readonly _tag: "Done"; readonly receipt: Receipt }
+  /** `conflict: rename` picked a name: commit it, then call again with it as `chosen`. The temp file is kept. */
+  | { readonly _tag: "Choose"; readonly name: RelPath }
+  | { readonly _tag: "Failed"; readonly fault: CopyFault }
+
+export type DisposeResult = { readonly note: string | null }
+
+export class Files extends Context.Tag("filedispatch/files/Files")<
+  Files,
+  {
+    /** All regular files below the root, in batches; fails only where the root itself can't be read. */
+    readonly scan: (options: ScanOptions) => Stream.Stream<ScanBatch, FilesError>
+    /** What these paths are now; null where there is no regular file. No link is followed. */
+    readonly look: (
+      root: string,
+      paths: ReadonlyArray<RelPath>
+    ) => Effect.Effect<ReadonlyArray<Found | null>, FilesError>
+    /** `dev:ino` of a directory. */
+    readonly identity: (directory: string) => Effect.Effect<string, FilesError>
+    readonly copy: (job: CopyJob, progress: (bytes: number) => void) => Effect.Effect<CopyResult>
+    /** For an interrupted copy: removes its temp files; the receipt if the target holds the file already. */
+    readonly recoverCopy: (job: CopyJob) => Effect.Effect<Receipt | null, FilesError>
+    /** Deletes the source, if it is still the generation of this stamp. */
+    readonly remove: (root: string, path: RelPath, stamp: Stamp, sync: boolean) => Effect.Effect<DisposeResult, FilesError>
+    /** Moves the source there, on any file system, if it is still the generation of this stamp. Overwrites nothing. */
+    readonly archive: (
+      root: string,
+      path: RelPath,
+      stamp: Stamp,
+      to: string,
+      sync: boolean
+    ) => Effect.Effect<DisposeResult, FilesError>
+  }
+>() {}

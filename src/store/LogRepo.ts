@@ -1,0 +1,74 @@
+/**
+ * The log: what people read, one entry for each concluded delivery.
+ */
+import { Context, Schema, type Effect, type Option } from "effect"
+import type { LogEntry, LogStatus } from "../domain/LogEntry.ts"
+
+/** The log could not be read or written. */
+export class LogError extends Schema.TaggedError<LogError>("filedispatch/LogError")("LogError", {
+  reason: Schema.String,
+  cause: Schema.optionalWith(Schema.Defect, { as: "Option" })
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+export type LogOrder = "created" | "-created" | "byte_size" | "-byte_size"
+
+/** Filters of `GET /logs`; dates are `YYYY-MM-DD` in UTC, and `created` alone means that day. */
+export interface LogFilter {
+  readonly status?: LogStatus | undefined
+  readonly destination?: string | undefined
+  readonly filename?: string | undefined
+  readonly source?: string | undefined
+  readonly extension?: string | undefined
+  readonly protocol?: string | undefined
+  readonly byte_size?: number | undefined
+  readonly byte_size__lte?: number | undefined
+  readonly byte_size__gte?: number | undefined
+  readonly created?: string | undefined
+  readonly created__lte?: string | undefined
+  readonly created__gte?: string | undefined
+}
+
+export interface LogPage {
+  readonly entries: ReadonlyArray<LogEntry>
+  /** All that match, not only those of this page. */
+  readonly total: number
+  /** Pass it back for the page after this one; null on the last. */
+  readonly next: string | null
+}
+
+export type StatsInterval = "day" | "week" | "month"
+
+export interface StatsBucket {
+  /** The first day of the interval, `YYYY-MM-DD`; weeks begin on Monday (ISO 8601). */
+  readonly start: string
+  readonly status: LogStatus
+  readonly destination: string
+  readonly protocol: string
+  readonly files: number
+  readonly bytes: number
+}
+
+export class LogRepo extends Context.Tag("filedispatch/store/LogRepo")<
+  LogRepo,
+  {
+    /** Stores entries, in the caller's transaction where there is one. */
+    readonly append: (entries: ReadonlyArray<LogEntry>) => Effect.Effect<void, LogError>
+    /** A cursor that is not one of ours is a LogError of the caller's making: `Option.none`. */
+    readonly query: (options: {
+      readonly filter: LogFilter
+      readonly order: LogOrder
+      readonly limit: number
+      readonly cursor?: string | undefined
+    }) => Effect.Effect<Option.Option<LogPage>, LogError>
+    readonly get: (id: string) => Effect.Effect<Option.Option<LogEntry>, LogError>
+    /** False where there was none. */
+    readonly remove: (id: string) => Effect.Effect<boolean, LogError>
+    readonly stats: (interval: StatsInterval) => Effect.Effect<ReadonlyArray<StatsBucket>, LogError>
+    /** Removes entries concluded before that time (milliseconds since the epoch); the totals of stats stay. */
+    readonly prune: (before: number) => Effect.Effect<number, LogError>
+  }
+>() {}

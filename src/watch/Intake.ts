@@ -1,0 +1,34 @@
+/**
+ * The intake: what a source's watcher hints at and its scans find is settled, routed, and admitted to the journal.
+ */
+import { Context, type Effect } from "effect"
+import type { RelPath } from "../domain/RelPath.ts"
+
+export interface SourceStatus {
+  readonly name: string
+  readonly path: string
+  /** `missing`: the directory is not there; it is looked for again and again. */
+  readonly health: "starting" | "events" | "polling" | "missing"
+  /** Why it is missing, or why it polls, and what to do. */
+  readonly reason: string | null
+  /** Files that are not quiet yet. */
+  readonly settling: number
+  readonly lastScan: number | null
+  /** Files accepted since the start. */
+  readonly accepted: number
+  /** Files seen since the start that no route wanted. */
+  readonly unmatched: number
+}
+
+export class Intake extends Context.Tag("filedispatch/watch/Intake")<
+  Intake,
+  {
+    /** Looks at one path again: its delivery found that the file had changed. `source` is the directory. */
+    readonly hint: (source: string, path: RelPath) => Effect.Effect<void>
+    readonly status: Effect.Effect<ReadonlyArray<SourceStatus>>
+    /** Waits until each source has been scanned at least once and nothing is settling. */
+    readonly settled: Effect.Effect<void>
+    /** Ends with the failure that ended the pipeline; otherwise never. */
+    readonly join: Effect.Effect<never>
+  }
+>() {}

@@ -1,0 +1,23 @@
+/**
+ * A watcher says where something may have changed. Its events are hints, and a scan is the truth: a hint may be
+ * missing, late, doubled or wrong, and costs at most a look at one path.
+ */
+import { Context, type Stream } from "effect"
+import type { RelPath } from "../domain/RelPath.ts"
+import type { Source } from "../domain/Settings.ts"
+
+export type Hint =
+  /** This path, relative to the source, may have changed. */
+  | { readonly _tag: "Path"; readonly path: RelPath }
+  /** Something may have been missed, or can't be named: scan. `reason` is for the log. */
+  | { readonly _tag: "Scan"; readonly reason: string }
+  /** Events can't be had (watch limit, file system without them): poll, with the reason and what to do. */
+  | { readonly _tag: "Unavailable"; readonly reason: string }
+
+export class Watcher extends Context.Tag("filedispatch/watch/Watcher")<
+  Watcher,
+  {
+    /** Hints for as long as it is run; never fails: what goes wrong is a hint, too. */
+    readonly watch: (source: Source) => Stream.Stream<Hint>
+  }
+>() {}
