@@ -19,6 +19,7 @@ export const DeliveryState = Schema.Literal(
   "DEAD",
   "SUPERSEDED",
   "AMBIGUOUS",
+  "SKIPPED",
   "CANCELLED"
 )
 export type DeliveryState = typeof DeliveryState.Type
@@ -33,18 +34,26 @@ export const transitions: { readonly [State in DeliveryState]: ReadonlyArray<Del
   DELIVERED: ["SENDING", "PUBLISHING"],
   DEAD: ["SENDING", "PUBLISHING"],
   AMBIGUOUS: ["SENDING", "PUBLISHING"],
+  SKIPPED: ["SENDING", "PUBLISHING"],
   SUPERSEDED: ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"],
   CANCELLED: ["PENDING", "RETRY_WAIT", "BLOCKED", "DEAD", "AMBIGUOUS"]
 }
 
 /** States in which nothing more happens by itself. */
-export const concluded: ReadonlyArray<DeliveryState> = ["DELIVERED", "DEAD", "SUPERSEDED", "AMBIGUOUS", "CANCELLED"]
+export const concluded: ReadonlyArray<DeliveryState> = [
+  "DELIVERED",
+  "DEAD",
+  "SUPERSEDED",
+  "AMBIGUOUS",
+  "SKIPPED",
+  "CANCELLED"
+]
 
 /** States in which a delivery is still owed. */
 export const open: ReadonlyArray<DeliveryState> = ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"]
 
 /** States from which `retry` brings a delivery back. */
-export const replayable: ReadonlyArray<DeliveryState> = ["DEAD", "AMBIGUOUS", "CANCELLED"]
+export const replayable: ReadonlyArray<DeliveryState> = ["DEAD", "AMBIGUOUS", "SKIPPED", "CANCELLED"]
 
 /** How a finished upload was proved, strongest first. `inode`: the source itself was moved there by a rename. */
 export const Verified = Schema.Literal("hash", "inode", "size", "status")

@@ -52,6 +52,16 @@ export class AmbiguousError extends Schema.TaggedError<AmbiguousError>("filedisp
   }
 }
 
+/** The conflict policy says to leave what is at the target: nothing was sent, and the source stays. */
+export class SkippedError extends Schema.TaggedError<SkippedError>("filedispatch/SkippedError")(
+  "SkippedError",
+  common
+) {
+  override get message() {
+    return message(this)
+  }
+}
+
 /** The source is no longer the generation that was accepted: it goes back to settle as a new one. */
 export class SourceChangedError extends Schema.TaggedError<SourceChangedError>("filedispatch/SourceChangedError")(
   "SourceChangedError",
@@ -73,4 +83,4 @@ export class SourceGoneError extends Schema.TaggedError<SourceGoneError>("filedi
 }
 
 export type DeliveryError =
-  TransientError | LaneDownError | PermanentError | AmbiguousError | SourceChangedError | SourceGoneError
+  TransientError | LaneDownError | PermanentError | AmbiguousError | SkippedError | SourceChangedError | SourceGoneError

@@ -1,18 +1,22 @@
 /**
  * A file generation: one version of one source file.
  */
-import { Schema } from "effect"
+import * as Brand from "effect/Brand"
+import * as Schema from "effect/Schema"
 import { RelPath } from "./RelPath.ts"
 
-export const GenerationId = Schema.Int.pipe(Schema.brand("filedispatch/GenerationId"))
+// marked as pure for the bundles of the worker threads: see RelPath
+export const GenerationId = /* @__PURE__ */ Schema.Int.pipe(/* @__PURE__ */ Schema.brand("filedispatch/GenerationId"))
 export type GenerationId = typeof GenerationId.Type
 
 /**
  * What tells one generation of a path from another: `dev:ino:size:mtime:ctime`, times in nanoseconds. The same path
  * with another stamp is a new generation. Inode numbers are reused, so none of the parts would do alone.
  */
-export const Stamp = Schema.String.pipe(Schema.brand("filedispatch/Stamp"))
+export const Stamp = /* @__PURE__ */ Schema.String.pipe(/* @__PURE__ */ Schema.brand("filedispatch/Stamp"))
 export type Stamp = typeof Stamp.Type
+
+const brandStamp: (value: string) => Stamp = /* @__PURE__ */ Brand.nominal<Stamp>()
 
 export const stamp = (stat: {
   readonly dev: bigint
@@ -20,8 +24,7 @@ export const stamp = (stat: {
   readonly size: bigint
   readonly mtimeNs: bigint
   readonly ctimeNs: bigint
-}): Stamp =>
-  Stamp.make(`${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`, { disableValidation: true })
+}): Stamp => brandStamp(`${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`)
 
 /** Whether two stamps belong to the same inode with the same content times, whatever renames or chmods happened. */
 export const sameContent = (left: string, right: string): boolean =>
@@ -38,16 +41,16 @@ export interface Found {
 }
 
 /** What happens to the source file once all its deliveries are done. */
-export const After = Schema.Union(
-  Schema.TaggedStruct("Keep", {}),
-  Schema.TaggedStruct("Delete", {}),
+export const After = /* @__PURE__ */ Schema.Union(
+  /* @__PURE__ */ Schema.TaggedStruct("Keep", {}),
+  /* @__PURE__ */ Schema.TaggedStruct("Delete", {}),
   /** A template for the path it is moved to, on any file system. */
-  Schema.TaggedStruct("Archive", { template: Schema.String })
+  /* @__PURE__ */ Schema.TaggedStruct("Archive", { template: Schema.String })
 )
 export type After = typeof After.Type
 
 /** A generation as the journal has it. */
-export const Generation = Schema.Struct({
+export const Generation = /* @__PURE__ */ Schema.Struct({
   id: GenerationId,
   /** The source's directory, absolute. */
   source: Schema.String,

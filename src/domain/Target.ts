@@ -61,7 +61,8 @@ export interface Placement {
 }
 
 /** The final place, for people and as the key by which two deliveries to one place are kept apart. */
-export const location = (target: Target, name: string): string =>
-  target.url.includes("?")
-    ? target.url.replace("?", `${target.url.includes("/?") ? "" : "/"}${name}?`)
-    : `${target.url.endsWith("/") ? target.url.slice(0, -1) : target.url}/${name}`
+export const location = (target: Target, name: string): string => {
+  const query = target.scheme === "file" ? -1 : target.url.indexOf("?")
+  const root = query < 0 ? target.url : target.url.slice(0, query)
+  return `${root.endsWith("/") ? root : `${root}/`}${name}${query < 0 ? "" : target.url.slice(query)}`
+}

@@ -5,7 +5,7 @@
  * is in plain functions (scan.ts, copy.ts, dispose.ts), which `FilesWorker.layer` runs in worker threads and
  * `FilesDirect.layer` on the spot.
  */
-import { Context, Schema, type Effect, type Stream } from "effect"
+import { Context, Schema, type Effect, type Scope, type Stream } from "effect"
 import type { Found, Stamp } from "../domain/Generation.ts"
 import type { RelPath } from "../domain/RelPath.ts"
 import type { Conflict } from "../domain/Target.ts"
@@ -55,7 +55,7 @@ export interface CopyJob {
 
 /** Why a copy failed, in the terms of DeliveryError. */
 export type CopyFault = {
-  readonly kind: "transient" | "lane" | "permanent" | "changed" | "gone"
+  readonly kind: "transient" | "lane" | "permanent" | "skipped" | "changed" | "gone"
   readonly reason: string
 }
 
@@ -67,6 +67,13 @@ export type CopyResult =
 
 export type DisposeResult = { readonly note: string | null }
 
+/** Threads that copy. Each local lane has its own, so that a file system that hangs holds up no other. */
+export interface Copier {
+  readonly copy: (job: CopyJob, progress: (bytes: number) => void) => Effect.Effect<CopyResult>
+  /** For an interrupted copy: removes its temp files; the receipt if the target holds the file already. */
+  readonly recover: (job: CopyJob) => Effect.Effect<Receipt | null, FilesError>
+}
+
 export class Files extends Context.Tag("filedispatch/files/Files")<
   Files,
   {
@@ -77,13 +84,16 @@ export class Files extends Context.Tag("filedispatch/files/Files")<
       root: string,
       paths: ReadonlyArray<RelPath>
     ) => Effect.Effect<ReadonlyArray<Found | null>, FilesError>
-    /** `dev:ino` of a directory. */
+    /** What tells a directory from one made later at the same path: `dev:ino:birth`. */
     readonly identity: (directory: string) => Effect.Effect<string, FilesError>
-    readonly copy: (job: CopyJob, progress: (bytes: number) => void) => Effect.Effect<CopyResult>
-    /** For an interrupted copy: removes its temp files; the receipt if the target holds the file already. */
-    readonly recoverCopy: (job: CopyJob) => Effect.Effect<Receipt | null, FilesError>
+    readonly copier: (threads: number) => Effect.Effect<Copier, never, Scope.Scope>
     /** Deletes the source, if it is still the generation of this stamp. */
-    readonly remove: (root: string, path: RelPath, stamp: Stamp, sync: boolean) => Effect.Effect<DisposeResult, FilesError>
+    readonly remove: (
+      root: string,
+      path: RelPath,
+      stamp: Stamp,
+      sync: boolean
+    ) => Effect.Effect<DisposeResult, FilesError>
     /** Moves the source there, on any file system, if it is still the generation of this stamp. Overwrites nothing. */
     readonly archive: (
       root: string,

@@ -27,6 +27,7 @@ export class Deliveries extends Context.Tag("filedispatch/store/Deliveries")<
     readonly get: (id: DeliveryId) => Effect.Effect<Option.Option<Delivery>, JournalError>
     /** The attempts that did not succeed, oldest first. */
     readonly attempts: (id: DeliveryId) => Effect.Effect<ReadonlyArray<Attempt>, JournalError>
+    /** By lane and state, without DELIVERED: those are many, only ever grow, and are what the log's statistics count. */
     readonly counts: Effect.Effect<ReadonlyArray<LaneCount>, JournalError>
   }
 >() {}

@@ -41,7 +41,7 @@ export type Conclusion =
   | {
       readonly _tag: "NotDelivered"
       readonly delivery: Delivery
-      readonly state: "PENDING" | "RETRY_WAIT" | "BLOCKED" | "DEAD" | "AMBIGUOUS" | "SUPERSEDED"
+      readonly state: "PENDING" | "RETRY_WAIT" | "BLOCKED" | "DEAD" | "AMBIGUOUS" | "SKIPPED" | "SUPERSEDED"
       readonly reason: string
       /** For RETRY_WAIT: when it is due, in milliseconds since the epoch. */
       readonly due: number | null
@@ -105,7 +105,9 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     readonly backlog: Effect.Effect<ReadonlyArray<LaneBacklog>, JournalError>
     /** When the lane's next RETRY_WAIT or BLOCKED delivery is due. */
     readonly nextDue: (lane: string) => Effect.Effect<number | null, JournalError>
-    /** Brings dead, ambiguous or cancelled deliveries back; answers the lanes of those that came. */
+    /** The lane works again: its BLOCKED deliveries are PENDING. */
+    readonly unblock: (lane: string) => Effect.Effect<void, JournalError>
+    /** Brings dead, ambiguous, skipped or cancelled deliveries back; answers the lanes of those that came. */
     readonly replay: (
       ids: ReadonlyArray<DeliveryId> | "all"
     ) => Effect.Effect<ReadonlyArray<{ readonly id: DeliveryId; readonly lane: string }>, JournalError>

@@ -17,7 +17,11 @@ export type Hint =
 export class Watcher extends Context.Tag("filedispatch/watch/Watcher")<
   Watcher,
   {
-    /** Hints for as long as it is run; never fails: what goes wrong is a hint, too. */
+    /**
+     * Hints for as long as it is run. It never fails: what goes wrong is a hint, too, and an end means that it must be
+     * started again. The first hint says that it watches from now on (a `Scan`: what came before must be looked for)
+     * or can't (`Unavailable`).
+     */
     readonly watch: (source: Source) => Stream.Stream<Hint>
   }
 >() {}

@@ -10,7 +10,7 @@ export default Effect.gen(function* () {
     created BIGINT NOT NULL
   )`
 
-  // state: OPEN (deliveries owed or dead), DONE, DISPOSING, DISPOSED
+  // state: OPEN (deliveries owed or dead), DONE, DISPOSING, DISPOSED, REPLACED (by a newer generation of the path)
   yield* sql`CREATE TABLE generations (
     id INTEGER PRIMARY KEY,
     source TEXT NOT NULL,
@@ -28,7 +28,7 @@ export default Effect.gen(function* () {
     UNIQUE (source, path, stamp)
   )`
   yield* sql`CREATE INDEX generations_disposing ON generations (id) WHERE state = 'DISPOSING'`
-  yield* sql`CREATE INDEX generations_disposed ON generations (updated) WHERE state = 'DISPOSED'`
+  yield* sql`CREATE INDEX generations_gone ON generations (updated) WHERE state IN ('DISPOSED', 'REPLACED')`
 
   yield* sql`CREATE TABLE targets (
     id INTEGER PRIMARY KEY,
@@ -100,10 +100,13 @@ export default Effect.gen(function* () {
     duration_ms DOUBLE PRECISION,
     delivery INTEGER
   )`
+  // only what grows at its end: an index in random order (size, name, a random id) costs each insert five times what
+  // the rest does, while a look through a million entries takes the reader's thread some tenths of a second
   yield* sql`CREATE INDEX logs_created ON logs (created, seq)`
-  yield* sql`CREATE INDEX logs_byte_size ON logs (byte_size, seq)`
+  yield* sql`CREATE INDEX logs_failed ON logs (created, seq) WHERE status = 'FAILED'`
 
-  // totals by day, so that a count of everything and the statistics never read the log itself
+  // totals by day, so that a count of everything and the statistics never read the log itself: files and bytes are
+  // what was ever logged, which outlives the entries' retention; present is how many of the entries are there still
   yield* sql`CREATE TABLE log_days (
     day TEXT NOT NULL,
     status TEXT NOT NULL,
@@ -111,6 +114,7 @@ export default Effect.gen(function* () {
     protocol TEXT NOT NULL,
     files BIGINT NOT NULL,
     bytes BIGINT NOT NULL,
+    present BIGINT NOT NULL,
     PRIMARY KEY (day, status, destination, protocol)
   )`
 })

@@ -1,0 +1,106 @@
+/**
+ * The production graph: the only place that chooses which implementation stands behind each service.
+ */
+import { Effect, Layer, Schedule, SubscriptionRef } from "effect"
+import type { SqlClient } from "@effect/sql"
+import * as CurrentSettings from "./config/CurrentSettings.ts"
+import * as Destination from "./deliver/Destination.ts"
+import { Dispatcher } from "./deliver/Dispatcher.ts"
+import * as DispatcherLive from "./deliver/DispatcherLive.ts"
+import * as Ftp from "./deliver/destination/Ftp.ts"
+import * as Http from "./deliver/destination/Http.ts"
+import * as Local from "./deliver/destination/Local.ts"
+import * as Signals from "./deliver/Signals.ts"
+import type { Settings } from "./domain/Settings.ts"
+import * as FilesWorker from "./files/FilesWorker.ts"
+import * as Monitor from "./http/Monitor.ts"
+import * as Server from "./http/Server.ts"
+import * as Database from "./store/Database.ts"
+import type { Deliveries } from "./store/Deliveries.ts"
+import * as DeliveriesSql from "./store/DeliveriesSql.ts"
+import { Journal, type JournalError } from "./store/Journal.ts"
+import * as JournalSql from "./store/JournalSql.ts"
+import * as Lock from "./store/Lock.ts"
+import { LogRepo } from "./store/LogRepo.ts"
+import * as LogRepoSql from "./store/LogRepoSql.ts"
+import * as ReadSql from "./store/ReadSql.ts"
+import { Intake } from "./watch/Intake.ts"
+import * as IntakeLive from "./watch/IntakeLive.ts"
+import * as WatcherChokidar from "./watch/WatcherChokidar.ts"
+
+export interface RunOptions {
+  readonly settings: Settings
+  /** Whether the HTTP API is served. */
+  readonly webapp: boolean
+  /** Whether the text console listens. */
+  readonly monitor: boolean
+  /** Destinations beside the built-in ones: layers made by `Destination.layer`. */
+  readonly destinations?: Layer.Layer<never, never, Destination.Destinations> | undefined
+}
+
+/** What the program is made of, as an embedding app can use it. */
+export type Services =
+  CurrentSettings.CurrentSettings | Deliveries | Destination.Destinations | Dispatcher | Intake | Journal | LogRepo
+
+/** Why the program could not start. */
+export type AppError =
+  Lock.JournalLockedError | Lock.LockError | Database.DatabaseError | JournalError | Server.ServerError
+
+/**
+ * Everything, running: the journal is locked for as long as the layer lives, sources are watched, lanes send. When its
+ * scope closes, what is under way gets 10 s to finish; the rest is taken up again at the next start.
+ */
+export const layer = (options: RunOptions): Layer.Layer<Services, AppError> => {
+  const { settings } = options
+  const faces = Layer.mergeAll(
+    options.webapp ? Server.layer : Layer.empty,
+    options.monitor && settings.monitor.enabled ? Monitor.layer : Layer.empty
+  )
+  return faces.pipe(
+    Layer.provideMerge(Layer.mergeAll(retention, pipeline(options.destinations ?? Layer.empty))),
+    Layer.provideMerge(store(settings)),
+    Layer.provideMerge(CurrentSettings.layer(settings))
+  )
+}
+
+/** From the watchers to the lanes. */
+const pipeline = (custom: Layer.Layer<never, never, Destination.Destinations>) =>
+  IntakeLive.layer.pipe(
+    // the intake is closed first, so that nothing new is accepted while the lanes drain
+    Layer.provideMerge(DispatcherLive.layer),
+    Layer.provideMerge(
+      Layer.mergeAll(Local.layer, Http.layer(), Ftp.layer(), custom).pipe(Layer.provideMerge(Destination.layerRegistry))
+    ),
+    Layer.provide(Layer.mergeAll(Signals.layer, WatcherChokidar.layer, FilesWorker.layer))
+  )
+
+/** The journal and the log in the database, which this process alone may write. */
+const store = (settings: Settings) =>
+  tables(settings.db).pipe(
+    Layer.provide(Database.layer({ file: settings.db, durability: settings.durability })),
+    Layer.provide(Layer.scopedDiscard(Lock.acquire(settings.db)))
+  )
+
+const tables = (file: string): Layer.Layer<Journal | LogRepo | Deliveries, JournalError, SqlClient.SqlClient> =>
+  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer).pipe(
+    Layer.provideMerge(LogRepoSql.layer),
+    Layer.provide(ReadSql.layer(file))
+  )
+
+/** Forgets, once an hour, what is older than `log.retain`. */
+const retention = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const settings = yield* CurrentSettings.CurrentSettings
+    const journal = yield* Journal
+    const logs = yield* LogRepo
+    const prune = Effect.gen(function* () {
+      const { log } = yield* SubscriptionRef.get(settings)
+      const before = (yield* Effect.clockWith((clock) => clock.currentTimeMillis)) - log.retain
+      // in small pieces, so that no delivery waits long for its commit
+      const generations = yield* journal.prune(before).pipe(Effect.repeat({ until: (count) => count < 1000 }))
+      const entries = yield* logs.prune(before)
+      if (generations + entries > 0) yield* Effect.logDebug(`Forgot ${entries} log entries of before the retention`)
+    }).pipe(Effect.catchAll((error) => Effect.logWarning(`Old entries could not be removed: ${error.reason}`)))
+    yield* prune.pipe(Effect.repeat(Schedule.spaced("1 hour")), Effect.delay("1 minute"), Effect.forkScoped)
+  })
+)

@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+import { runMain } from "@effect/platform-node/NodeRuntime"
+import { Cause, Exit } from "effect"
+import { main } from "./cli/Cli.ts"
+
+// whoever reads may have had enough: `filedispatch logs | head`
+process.stdout.on("error", (error) => process.exit("code" in error && error.code === "EPIPE" ? 0 : 1))
+
+runMain(main(process.argv.slice(2)), {
+  disableErrorReporting: true,
+  disablePrettyLogger: true,
+  // a signal interrupts, which is how a run is meant to end; runMain lets a second one end the process at once
+  teardown: (exit) => {
+    if (Exit.isSuccess(exit)) process.exit(typeof exit.value === "number" ? exit.value : 0)
+    if (Cause.isInterruptedOnly(exit.cause)) process.exit(0)
+    process.stderr.write(`filedispatch could not end in order:\n${Cause.pretty(exit.cause)}\n`)
+    process.exit(1)
+  }
+})

@@ -1,0 +1,62 @@
+/**
+ * What a command says: data on stdout, everything else on stderr, and on a terminal a status line below it all.
+ */
+import { Effect } from "effect"
+
+/** Whether people read the stream as it is written. */
+export const onTerminal = (stream: "stdout" | "stderr"): boolean => process[stream].isTTY === true
+
+/** A line of data. */
+export const line = (text: string): Effect.Effect<void> => Effect.sync(() => writeAbove(process.stdout, `${text}\n`))
+
+/** Data as it is. */
+export const raw = (text: string): Effect.Effect<void> => Effect.sync(() => writeAbove(process.stdout, text))
+
+/** A line for people. */
+export const note = (text: string): Effect.Effect<void> => Effect.sync(() => noteUnsafe(text))
+
+/** {@link note} for callers that are no effects. */
+export const noteUnsafe = (text: string): void => writeAbove(process.stderr, `${text}\n`)
+
+/** Replaces the status line; an empty text removes it. Nothing where stderr is not a terminal. */
+export const status = (text: string): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (!onTerminal("stderr")) return
+    current = text
+    process.stderr.write(`${clear}${fit(text)}`)
+  })
+
+/** A table with aligned columns on a terminal, tab-separated values otherwise; the header is for people only. */
+export const table = (
+  header: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<string>>,
+  aligned = onTerminal("stdout")
+): Effect.Effect<void> => {
+  if (rows.length === 0) return Effect.void
+  if (!aligned) return line(rows.map((row) => row.join("\t")).join("\n"))
+  const all = [header, ...rows]
+  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)))
+  return line(
+    all
+      .map((row) =>
+        row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join("  ")
+          .trimEnd()
+      )
+      .join("\n")
+  )
+}
+
+let current = ""
+
+/** Back to the first column, and erase the line. */
+const clear = "\r\u001b[2K"
+
+const fit = (text: string): string => text.slice(0, Math.max(0, (process.stderr.columns || 80) - 1))
+
+const writeAbove = (stream: NodeJS.WriteStream, text: string): void => {
+  if (current !== "") process.stderr.write(clear)
+  stream.write(text)
+  if (current !== "") process.stderr.write(fit(current))
+}

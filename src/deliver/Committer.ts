@@ -1,0 +1,67 @@
+/**
+ * Group commit: one fiber drains the outcomes of all lanes into one transaction at a time.
+ */
+import { Effect, Queue, Schedule, type Scope } from "effect"
+import type { Generation } from "../domain/Generation.ts"
+import { Journal, type Conclusion } from "../store/Journal.ts"
+
+export interface Committer {
+  /** Hands an outcome over; waits only where the journal can't keep up. */
+  readonly offer: (conclusion: Conclusion) => Effect.Effect<void>
+  /** Whether everything that was handed over is committed. */
+  readonly idle: Effect.Effect<boolean>
+  /** Drains for ever. */
+  readonly run: Effect.Effect<never>
+}
+
+/**
+ * `committed` is told of each batch once it is durable, with the generations that are to be disposed of.
+ */
+export const make = (options: {
+  /** Whether more outcomes are to be expected at any moment, so that a commit may wait for them a little. */
+  readonly busy: () => boolean
+  readonly committed: (batch: ReadonlyArray<Conclusion>, dispose: ReadonlyArray<Generation>) => Effect.Effect<void>
+}): Effect.Effect<Committer, never, Journal | Scope.Scope> =>
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    const outcomes = yield* Effect.acquireRelease(Queue.bounded<Conclusion>(capacity), Queue.shutdown)
+    let unfinished = 0
+
+    const step = Effect.gen(function* () {
+      const first = yield* Queue.take(outcomes)
+      if (options.busy()) yield* gather
+      const batch = [first, ...(yield* Queue.takeUpTo(outcomes, largest - 1))]
+      const dispose = yield* journal.conclude(batch).pipe(
+        Effect.tapError((error) => Effect.logError(`${batch.length} outcomes wait to be recorded: ${error.reason}`)),
+        // the lanes wait meanwhile, because the queue is bounded; nothing is forgotten
+        Effect.retry(Schedule.exponential("100 millis", 2).pipe(Schedule.union(Schedule.spaced("10 seconds")))),
+        Effect.orDie
+      )
+      yield* options.committed(batch, dispose)
+      unfinished -= batch.length
+    })
+
+    return {
+      offer: (conclusion) =>
+        Effect.suspend(() => {
+          unfinished += 1
+          return Queue.offer(outcomes, conclusion)
+        }),
+      idle: Effect.sync(() => unfinished === 0),
+      run: Effect.forever(step)
+    }
+  })
+
+/** Outcomes that may wait for the journal. */
+const capacity = 1024
+/** Outcomes in one transaction. */
+const largest = 512
+
+/**
+ * A commit of 64 outcomes costs twice as much as one of 4, so it is worth a moment while more are on their way. Of the
+ * machine's clock: this is about the disk, and not about anything that a test would want to control.
+ */
+const gather = Effect.async<void>((resume) => {
+  const timer = setTimeout(() => resume(Effect.void), 8)
+  return Effect.sync(() => clearTimeout(timer))
+})

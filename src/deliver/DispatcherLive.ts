@@ -1,0 +1,294 @@
+/**
+ * The dispatcher: opens a lane for each that the journal has work for, and supervises them.
+ */
+import {
+  Duration,
+  Effect,
+  ExecutionStrategy,
+  FiberSet,
+  Layer,
+  Option,
+  PubSub,
+  Schedule,
+  Scope,
+  Stream,
+  SubscriptionRef
+} from "effect"
+import { v7 as uuid } from "uuid"
+import { secretsFor } from "../config/Config.ts"
+import { noSecrets } from "../config/TargetUrl.ts"
+import { CurrentSettings } from "../config/CurrentSettings.ts"
+import type { Delivery } from "../domain/Delivery.ts"
+import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
+import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
+import * as RelPath from "../domain/RelPath.ts"
+import type { Settings } from "../domain/Settings.ts"
+import { location } from "../domain/Target.ts"
+import { Files } from "../files/Files.ts"
+import { tempName } from "../files/names.ts"
+import { Journal, type Conclusion } from "../store/Journal.ts"
+import * as Committer from "./Committer.ts"
+import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
+import { Dispatcher, type DispatcherEvent } from "./Dispatcher.ts"
+import * as Dispose from "./Dispose.ts"
+import * as Lane from "./Lane.ts"
+import { Signals } from "./Signals.ts"
+
+/** How long what is under way may take to finish when the program is asked to stop. */
+const drainDeadline = Duration.seconds(10)
+
+const make = Effect.gen(function* () {
+  const journal = yield* Journal
+  const signals = yield* Signals
+  const destinations = yield* Destinations
+  const settings = yield* CurrentSettings
+  const context = yield* Effect.context<Journal>()
+  const clock = yield* Effect.clock
+  const sync = (yield* SubscriptionRef.get(settings)).durability === "power"
+  const events = yield* PubSub.sliding<DispatcherEvent>(1024)
+  const fibers = yield* FiberSet.make<never, never>()
+  // of its own, so that what a lane uses is closed after the drain, whenever the lane was opened
+  const lanesScope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+  const dispose = yield* Dispose.make({
+    sync,
+    sourceName: (directory) =>
+      Effect.map(
+        SubscriptionRef.get(settings),
+        ({ sources }) => sources.find(({ path }) => path === directory)?.name ?? RelPath.basename(directory)
+      )
+  })
+  const lanes = new Map<string, { readonly lane: Lane.Lane; readonly destination: Option.Option<Destination> }>()
+
+  const committed = (batch: ReadonlyArray<Conclusion>, disposing: ReadonlyArray<{ readonly id: number }>) =>
+    Effect.gen(function* () {
+      yield* PubSub.publishAll(events, batch.map(toEvent))
+      yield* Effect.forEach(batch, logOutcome, { discard: true })
+      if (disposing.length === 0) return
+      const moved = batch.flatMap((conclusion) =>
+        conclusion._tag === "Delivered" && conclusion.receipt.verified === "inode" && conclusion.delivery.sole
+          ? [conclusion.delivery.generation.id]
+          : []
+      )
+      yield* dispose.moved(moved)
+      if (moved.length < disposing.length) yield* dispose.wake
+    })
+
+  const committer = yield* Committer.make({
+    committed,
+    busy: () => {
+      for (const { lane } of lanes.values()) if (lane.busy()) return true
+      return false
+    }
+  })
+
+  const taskFor = (delivery: Delivery, progress: (bytes: number) => void): Effect.Effect<Task, DeliveryError> =>
+    Effect.flatMap(SubscriptionRef.get(settings), (current) => {
+      const secrets = secretsFor(current, delivery.target.url)
+      if (Option.isNone(secrets) && delivery.target.scheme !== "file" && delivery.target.username !== null) {
+        return new PermanentError({
+          reason: `The config has no target ${delivery.target.url} any more, so its password is not known: put it back, then retry`,
+          cause: Option.none()
+        })
+      }
+      const temp = (attempt: number) => tempName(`${journal.id} ${delivery.id} ${attempt}`)
+      return Effect.succeed({
+        delivery,
+        secrets: Option.getOrElse(secrets, () => noSecrets),
+        temp: temp(delivery.attempts),
+        stale: Array.from({ length: delivery.attempts }, (_, attempt) => temp(attempt)),
+        idempotencyKey: `${journal.id}-${delivery.id}`,
+        sync,
+        progress,
+        choose: (name) =>
+          Effect.mapError(
+            journal.choose(delivery.id, name),
+            (error) => new TransientError({ reason: error.reason, cause: Option.some(error) })
+          )
+      })
+    })
+
+  const open = (name: string) =>
+    Effect.gen(function* () {
+      const destination = yield* destinations.get(schemeOf(name))
+      const connection = yield* Option.match(destination, {
+        onNone: () => Effect.succeed(noDestination(name)),
+        onSome: (found) => Scope.extend(found.open(name), lanesScope)
+      })
+      const lane = yield* Lane.make({
+        lane: name,
+        concurrency: concurrencyOf(yield* SubscriptionRef.get(settings), name),
+        connection,
+        task: taskFor,
+        conclude: (outcome) => {
+          const offered = committer.offer(withLog(outcome, destination, clock.unsafeCurrentTimeMillis()))
+          if (outcome._tag === "Delivered" || outcome.state !== "SUPERSEDED") return offered
+          const { path, source } = outcome.delivery.generation
+          return Effect.zipRight(offered, signals.changed(source, path))
+        }
+      }).pipe(Scope.extend(lanesScope), Effect.provide(context))
+      lanes.set(name, { lane, destination })
+      yield* FiberSet.run(fibers, lane.run)
+    })
+
+  const opening = yield* Effect.makeSemaphore(1)
+
+  const notify = (names: ReadonlyArray<string>) =>
+    Effect.forEach(
+      names,
+      (name) =>
+        lanes.has(name)
+          ? Effect.suspend(() => lanes.get(name)?.lane.wake ?? Effect.void)
+          : opening.withPermits(1)(Effect.suspend(() => (lanes.has(name) ? Effect.void : open(name)))),
+      { discard: true }
+    )
+
+  const laneStatus = Effect.suspend(() => Effect.forEach(Array.from(lanes.values()), ({ lane }) => lane.status))
+
+  const quiet = Effect.gen(function* () {
+    for (const { lane } of lanes.values()) if (!(yield* lane.idle)) return false
+    return (yield* committer.idle) && (yield* dispose.idle)
+  })
+
+  /** Whether all that is still owed is owed by lanes that are down. */
+  const settledNow = Effect.gen(function* () {
+    if (!(yield* quiet)) return false
+    const owed = yield* Effect.orElseSucceed(journal.backlog, () => undefined)
+    if (owed === undefined) return false
+    for (const { lane, open: count } of owed) {
+      const known = lanes.get(lane)
+      if (count > 0 && (known === undefined || !(yield* known.lane.stuck))) return false
+    }
+    return yield* quiet
+  })
+
+  const settled = settledNow.pipe(
+    Effect.repeat({ until: (done) => done, schedule: pollSettled }),
+    Effect.zipRight(laneStatus),
+    Effect.map((all) => all.filter(({ health }) => health === "down"))
+  )
+
+  const interrupted = yield* Effect.orDie(journal.recover)
+  if (interrupted > 0) yield* Effect.logInfo(`${interrupted} deliveries were under way when the program ended last`)
+
+  yield* FiberSet.run(fibers, committer.run)
+  yield* FiberSet.run(fibers, dispose.run)
+  yield* FiberSet.run(fibers, Stream.runForEach(signals.lanes, notify).pipe(Effect.zipRight(Effect.never)))
+  yield* notify((yield* Effect.orDie(journal.backlog)).map(({ lane }) => lane))
+
+  // added last, so that it runs first: before the lanes and the fibers are closed
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      const drained = Effect.forEach(Array.from(lanes.values()), ({ lane }) => lane.drain, {
+        concurrency: "unbounded",
+        discard: true
+      }).pipe(Effect.zipRight(committer.idle.pipe(Effect.repeat({ until: (idle) => idle, schedule: pollSettled }))))
+      const inTime = yield* Effect.timeoutOption(Effect.interruptible(drained), drainDeadline)
+      if (Option.isNone(inTime)) {
+        yield* Effect.logWarning("Some deliveries were not finished in time; they are taken up again at the next start")
+      }
+    })
+  )
+
+  return Dispatcher.of({
+    notify,
+    status: laneStatus,
+    settled,
+    events: Stream.fromPubSub(events),
+    join: FiberSet.join(fibers).pipe(Effect.zipRight(Effect.never))
+  })
+})
+
+export const layer: Layer.Layer<Dispatcher, never, CurrentSettings | Destinations | Files | Journal | Signals> =
+  Layer.scoped(Dispatcher, make)
+
+const pollSettled = Schedule.spaced("50 millis")
+
+/** `ftp://user@host:21` and `file:/mount` alike. */
+const schemeOf = (lane: string): string => lane.slice(0, Math.max(0, lane.indexOf(":")))
+
+/** The most that any target of the lane asks for; what the config no longer has is sent with care. */
+const concurrencyOf = (settings: Settings, lane: string): number =>
+  settings.routes
+    .flatMap(({ targets }) => targets)
+    .reduce((most, { target }) => (target.lane === lane ? Math.max(most, target.options.concurrency) : most), 1)
+
+const noDestination = (lane: string): Connection => {
+  const down = Effect.fail(
+    new LaneDownError({
+      reason: `Nothing here can deliver to ${schemeOf(lane)}: register a destination for it, or cancel its deliveries`,
+      cause: Option.none()
+    })
+  )
+  return { deliver: () => down, recover: () => Effect.succeed(Option.none()) }
+}
+
+/** States that are reported in the log: what is not tried again by itself. */
+const logged: ReadonlySet<string> = new Set(["DEAD", "AMBIGUOUS"])
+
+const withLog = (outcome: Lane.Outcome, destination: Option.Option<Destination>, now: number): Conclusion => {
+  if (outcome._tag === "NotDelivered") {
+    return { ...outcome, log: logged.has(outcome.state) ? logEntry(outcome, destination, now) : null }
+  }
+  const { delivery, receipt } = outcome
+  return { _tag: "Delivered", delivery, receipt, log: logEntry(outcome, destination, now) }
+}
+
+const logEntry = (outcome: Lane.Outcome, destination: Option.Option<Destination>, now: number): LogEntry => {
+  const { delivery, started } = outcome
+  const { generation } = delivery
+  const receipt = outcome._tag === "Delivered" ? outcome.receipt : undefined
+  const filename = RelPath.display(RelPath.basename(generation.path))
+  const { protocol, worker } = Option.getOrElse(destination, () => ({
+    protocol: delivery.target.scheme,
+    worker: "No worker"
+  }))
+  return {
+    id: uuid(),
+    filename,
+    source: generation.source,
+    destination: delivery.target.url,
+    extension: extensionOf(filename),
+    worker,
+    protocol,
+    status: receipt === undefined ? "FAILED" : "SUCCEEDED",
+    size: formatSize(generation.size),
+    byte_size: generation.size,
+    reason: outcome._tag === "Delivered" ? null : outcome.reason,
+    created: new Date(now).toISOString(),
+    file_created: isoOrNull(generation.born),
+    file_modified: isoOrNull(generation.mtime),
+    sha256: receipt?.sha256 ?? null,
+    verified: receipt?.verified ?? null,
+    route: delivery.route,
+    attempts: delivery.attempts + 1,
+    duration_ms: now - started,
+    delivery: delivery.id
+  }
+}
+
+/** A file's time can be beyond what a date can hold. */
+const isoOrNull = (time: number): string | null => {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? null : date.toISOString()
+}
+
+const toEvent = (conclusion: Conclusion): DispatcherEvent => {
+  const { delivery } = conclusion
+  return {
+    delivery: delivery.id,
+    state: conclusion._tag === "Delivered" ? "DELIVERED" : conclusion.state,
+    file: RelPath.display(delivery.generation.path),
+    destination: location(delivery.target, RelPath.display(delivery.name)),
+    size: delivery.generation.size,
+    reason: conclusion._tag === "Delivered" ? null : conclusion.reason
+  }
+}
+
+/** Deliveries that succeed are in the log that people read; the program's own tells of the others. */
+const logOutcome = (conclusion: Conclusion): Effect.Effect<void> => {
+  if (conclusion._tag === "Delivered") return Effect.void
+  const { delivery, destination, file, reason, state } = toEvent(conclusion)
+  const line = `${state}: ${file} to ${destination}: ${reason}`
+  const level = logged.has(state) ? Effect.logError(line) : Effect.logInfo(line)
+  return Effect.annotateLogs(level, { delivery })
+}

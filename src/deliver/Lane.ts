@@ -1,0 +1,368 @@
+/**
+ * A lane: all deliveries that share a fate. A bounded queue fed from the journal as it has room, workers, a watchdog,
+ * and a breaker: while the destination as a whole is unusable, nothing is sent but a probe from time to time.
+ */
+import { Cause, Clock, Effect, Exit, Fiber, Option, Queue, type Scope } from "effect"
+import type { Delivery, Receipt } from "../domain/Delivery.ts"
+import { LaneDownError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
+import * as RelPath from "../domain/RelPath.ts"
+import { location } from "../domain/Target.ts"
+import { Journal, type Conclusion } from "../store/Journal.ts"
+import type { Connection, Task } from "./Destination.ts"
+import type { LaneStatus, Sending } from "./Dispatcher.ts"
+import { delayAfter, probes, schedule } from "./Retry.ts"
+
+export interface LaneOptions {
+  readonly lane: string
+  readonly concurrency: number
+  readonly connection: Connection
+  /** What an attempt needs beside the delivery. */
+  readonly task: (delivery: Delivery, progress: (bytes: number) => void) => Effect.Effect<Task, DeliveryError>
+  /** What people read of a delivery that is concluded. */
+  readonly conclude: (conclusion: Outcome) => Effect.Effect<void>
+}
+
+/** What became of an attempt, before it is written down. */
+export type Outcome =
+  | { readonly _tag: "Delivered"; readonly delivery: Delivery; readonly receipt: Receipt; readonly started: number }
+  | Omit<Extract<Conclusion, { _tag: "NotDelivered" }>, "log">
+
+export interface Lane {
+  /** There is new work in the journal, or something is due. */
+  readonly wake: Effect.Effect<void>
+  readonly status: Effect.Effect<LaneStatus>
+  /** Whether something is under way. */
+  readonly busy: () => boolean
+  /** Nothing is under way and the journal had nothing more to claim when it was last asked. */
+  readonly idle: Effect.Effect<boolean>
+  /** Down, and not for the first moment only. */
+  readonly stuck: Effect.Effect<boolean>
+  /** Takes nothing new, gives back what was not begun, and waits for what is under way. */
+  readonly drain: Effect.Effect<void>
+  /** All its fibers; ends only by a defect. */
+  readonly run: Effect.Effect<never>
+}
+
+/** Failures that a destination which is down could not have caused. */
+const answered: ReadonlySet<DeliveryError["_tag"]> = new Set([
+  "TransientError",
+  "PermanentError",
+  "AmbiguousError",
+  "SkippedError"
+])
+
+interface Attempt {
+  readonly sending: { -readonly [Key in keyof Sending]: Sending[Key] }
+  readonly timeout: number
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  timedOut: boolean
+}
+
+export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { concurrency, connection, lane } = options
+    const journal = yield* Journal
+    const clock = yield* Effect.clock
+    const capacity = Math.max(128, concurrency * 8)
+    const queue = yield* Queue.bounded<Delivery>(capacity)
+    const bell = yield* Effect.makeLatch(true)
+    const roomy = yield* Effect.makeLatch(true)
+    const up = yield* Effect.makeLatch(true)
+
+    /** Places that are being written, each with the deliveries that came for it meanwhile. */
+    const busy = new Map<string, Array<Delivery>>()
+    const attempts = new Map<number, Attempt>()
+    const seen = new WeakMap<Attempt, { readonly bytes: number; readonly at: number }>()
+    let draining = false
+    /** The feeder waits for room in the queue. */
+    let crowded = false
+    /** The feeder waits for new work. */
+    let exhausted = false
+    let down: { readonly reason: string; readonly failures: number; readonly probe: number } | undefined
+    let delivered = 0
+    let failed = 0
+
+    // feeding
+
+    const claim = (limit: number) =>
+      Clock.currentTimeMillis.pipe(
+        Effect.flatMap((now) => journal.claim(lane, limit, now)),
+        Effect.catchAll((error) =>
+          Effect.logError(`Lane ${lane} can't take deliveries from the journal: ${error.reason}`).pipe(
+            Effect.zipRight(Effect.sleep("5 seconds")),
+            Effect.as<ReadonlyArray<Delivery>>([])
+          )
+        )
+      )
+
+    const rest = Effect.gen(function* () {
+      exhausted = true
+      const due = yield* Effect.orElseSucceed(journal.nextDue(lane), () => null)
+      const now = yield* Clock.currentTimeMillis
+      // no sooner than in a moment, whatever the clock does
+      const wait = due === null ? 60_000 : Math.min(60_000, Math.max(20, due - now))
+      yield* bell.await.pipe(Effect.timeoutOption(wait))
+      exhausted = false
+    })
+
+    const probe = (until: { readonly probe: number }) =>
+      Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        yield* up.await.pipe(Effect.timeoutOption(Math.max(20, until.probe - now)))
+        if (down === undefined || draining) return
+        const [delivery] = yield* claim(1)
+        if (delivery === undefined) yield* rest
+        else yield* Effect.flatMap(Effect.fork(attempt(delivery)), Fiber.await)
+      })
+
+    const feed = Effect.gen(function* () {
+      if (draining) return yield* Effect.never
+      if (down !== undefined) return yield* probe(down)
+      yield* bell.close
+      const room = capacity - (yield* Queue.size(queue))
+      if (room < capacity / 4) {
+        crowded = true
+        yield* roomy.close
+        yield* roomy.await
+        crowded = false
+        return
+      }
+      const claimed = yield* claim(room)
+      if (claimed.length > 0) yield* Queue.offerAll(queue, claimed)
+      if (claimed.length < room) yield* rest
+    })
+
+    const giveBack = (deliveries: Iterable<Delivery>) => {
+      const ids = Array.from(deliveries, (delivery) => delivery.id)
+      return ids.length === 0
+        ? Effect.void
+        : Effect.catchAll(journal.release(ids), (error) =>
+            Effect.logWarning(`${ids.length} deliveries stay claimed until the next start: ${error.reason}`)
+          )
+    }
+
+    // sending
+
+    const work: Effect.Effect<void> = Effect.flatMap(Queue.take(queue), (delivery) => {
+      if (down !== undefined || draining) {
+        return Effect.flatMap(Queue.takeAll(queue), (others) => giveBack([delivery, ...others]))
+      }
+      return Effect.zipRight(
+        attempt(delivery),
+        Effect.suspend(() =>
+          crowded && queue.unsafeSize().pipe(Option.getOrElse(() => 0)) < capacity / 2 ? roomy.open : Effect.void
+        )
+      )
+    })
+
+    /** A worker after the other: the watchdog interrupts one to end its attempt. */
+    const slot = Effect.forever(Effect.flatMap(Effect.fork(Effect.forever(work)), Fiber.await))
+
+    /** One attempt, unless its place is being written: then it goes back until that is over. */
+    const attempt = (delivery: Delivery): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const place = location(delivery.target, delivery.name)
+        const line = busy.get(place)
+        if (line !== undefined) {
+          line.push(delivery)
+          return Effect.void
+        }
+        busy.set(place, [])
+        return Effect.uninterruptibleMask((restore) =>
+          Effect.zipRight(
+            send(delivery, restore),
+            Effect.suspend(() => {
+              const others = busy.get(place) ?? []
+              busy.delete(place)
+              return others.length === 0 ? Effect.void : Effect.zipRight(giveBack(others), bell.open)
+            })
+          )
+        )
+      })
+
+    const send = (delivery: Delivery, restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
+      Effect.withFiberRuntime<void>((fiber) => {
+        const started = clock.unsafeCurrentTimeMillis()
+        const entry: Attempt = {
+          sending: {
+            delivery: delivery.id,
+            file: RelPath.display(delivery.generation.path),
+            destination: location(delivery.target, RelPath.display(delivery.name)),
+            size: delivery.generation.size,
+            bytes: 0,
+            started
+          },
+          timeout: delivery.target.options.timeout,
+          fiber,
+          timedOut: false
+        }
+        attempts.set(delivery.id, entry)
+        return Effect.flatMap(Effect.exit(restore(deliver(delivery, entry))), (exit) => {
+          attempts.delete(delivery.id)
+          const concluded = conclude(delivery, started, exit, entry)
+          // a fiber that was interrupted for its time-out would be interrupted again right here
+          return entry.timedOut ? concluded : restore(concluded)
+        })
+      })
+
+    const deliver = (delivery: Delivery, entry: Attempt): Effect.Effect<Receipt, DeliveryError> =>
+      Effect.flatMap(
+        options.task(delivery, (bytes) => {
+          entry.sending.bytes += bytes
+        }),
+        (task) =>
+          delivery.interrupted
+            ? Effect.flatMap(connection.recover(task), (adopted) =>
+                Option.isSome(adopted) ? Effect.succeed(adopted.value) : connection.deliver(task)
+              )
+            : connection.deliver(task)
+      )
+
+    const conclude = (
+      delivery: Delivery,
+      started: number,
+      exit: Exit.Exit<Receipt, DeliveryError>,
+      entry: Attempt
+    ): Effect.Effect<void> => {
+      if (Exit.isFailure(exit)) return concludeFailure(delivery, started, exit.cause, entry)
+      delivered += 1
+      const concluded = options.conclude({ _tag: "Delivered", delivery, receipt: exit.value, started })
+      return down === undefined ? concluded : Effect.zipRight(recovered, concluded)
+    }
+
+    const concludeFailure = (
+      delivery: Delivery,
+      started: number,
+      cause: Cause.Cause<DeliveryError>,
+      entry: Attempt
+    ): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        const ended = clock.unsafeCurrentTimeMillis()
+        const error = yield* errorOf(cause, entry)
+        // whatever else went wrong, the destination has answered
+        if (answered.has(error._tag)) yield* recovered
+        const fields = { _tag: "NotDelivered" as const, delivery, reason: error.reason, started, ended }
+        switch (error._tag) {
+          case "LaneDownError": {
+            const due = yield* broken(error, ended)
+            return yield* options.conclude({ ...fields, state: "BLOCKED", due, counts: false })
+          }
+          case "TransientError": {
+            const delay = yield* delayAfter(schedule(delivery.target.options.retry), delivery.attempts + 1, ended)
+            if (Option.isSome(delay)) {
+              const due = ended + Math.max(delay.value, error.retryAfter ?? 0)
+              return yield* options.conclude({ ...fields, state: "RETRY_WAIT", due, counts: true })
+            }
+            failed += 1
+            const reason = `${error.reason} (given up after ${delivery.attempts + 1} attempts)`
+            return yield* options.conclude({ ...fields, reason, state: "DEAD", due: null, counts: true })
+          }
+          case "AmbiguousError":
+            failed += 1
+            return yield* options.conclude({ ...fields, state: "AMBIGUOUS", due: null, counts: true })
+          case "SkippedError":
+            return yield* options.conclude({ ...fields, state: "SKIPPED", due: null, counts: false })
+          case "SourceChangedError":
+            return yield* options.conclude({ ...fields, state: "SUPERSEDED", due: null, counts: false })
+          case "PermanentError":
+          case "SourceGoneError":
+            failed += 1
+            return yield* options.conclude({ ...fields, state: "DEAD", due: null, counts: true })
+        }
+      })
+
+    const errorOf = (cause: Cause.Cause<DeliveryError>, entry: Attempt): Effect.Effect<DeliveryError> => {
+      const expected = Cause.failureOption(cause)
+      if (Option.isSome(expected)) return Effect.succeed(expected.value)
+      if (entry.timedOut) {
+        return Effect.succeed(
+          new TransientError({
+            reason: `No progress for ${entry.timeout / 1000} s with ${entry.sending.destination}: given up for now`,
+            cause: Option.none()
+          })
+        )
+      }
+      if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
+      return Effect.as(
+        Effect.logError("An attempt ended by a defect", cause),
+        new TransientError({
+          reason: `Unexpected: ${String(Cause.squash(cause))}. Please report this; details are in the program's log.`,
+          cause: Option.some(Cause.squash(cause))
+        })
+      )
+    }
+
+    // the breaker
+
+    const broken = (error: LaneDownError, now: number) =>
+      Effect.gen(function* () {
+        // those that were under way when it broke tell nothing new
+        if (down !== undefined && now < down.probe) return down.probe
+        const failures = (down?.failures ?? 0) + 1
+        const delay = Option.getOrElse(yield* delayAfter(probes, failures, now), () => 60_000)
+        const wait = Math.max(delay, error.retryAfter ?? 0)
+        if (down === undefined) yield* Effect.logWarning(`Lane ${lane} is down: ${error.reason}`)
+        down = { reason: error.reason, failures, probe: now + wait }
+        yield* up.close
+        yield* bell.open
+        yield* roomy.open
+        yield* giveBack(yield* Queue.takeAll(queue))
+        return now + wait
+      })
+
+    const recovered = Effect.suspend(() => {
+      if (down === undefined) return Effect.void
+      down = undefined
+      return Effect.logInfo(`Lane ${lane} is up again`).pipe(
+        Effect.zipRight(Effect.ignoreLogged(journal.unblock(lane))),
+        Effect.zipRight(up.open),
+        Effect.zipRight(bell.open)
+      )
+    })
+
+    // the watchdog
+
+    const watch = Effect.gen(function* () {
+      yield* Effect.sleep("1 second")
+      const now = yield* Clock.currentTimeMillis
+      for (const entry of attempts.values()) {
+        if (entry.sending.bytes !== seen.get(entry)?.bytes) seen.set(entry, { bytes: entry.sending.bytes, at: now })
+        else if (now - (seen.get(entry)?.at ?? now) >= entry.timeout && !entry.timedOut) {
+          entry.timedOut = true
+          yield* Fiber.interruptFork(entry.fiber)
+        }
+      }
+    })
+    const underWay = Effect.sync(() => attempts.size)
+
+    return {
+      wake: bell.open,
+      busy: () => attempts.size > 0,
+      status: Effect.map(Queue.size(queue), (queued) => ({
+        lane,
+        health: down === undefined ? ("up" as const) : ("down" as const),
+        reason: down?.reason ?? null,
+        probe: down?.probe ?? null,
+        concurrency,
+        queued: Math.max(0, queued),
+        sending: Array.from(attempts.values(), ({ sending }) => ({ ...sending })),
+        delivered,
+        failed
+      })),
+      idle: Effect.map(
+        Queue.size(queue),
+        (queued) => queued <= 0 && attempts.size === 0 && busy.size === 0 && (exhausted || down !== undefined)
+      ),
+      stuck: Effect.sync(() => down !== undefined && down.failures >= 3),
+      drain: Effect.gen(function* () {
+        draining = true
+        yield* Effect.all([bell.open, roomy.open, up.open])
+        yield* giveBack(yield* Queue.takeAll(queue))
+        while ((yield* underWay) > 0) yield* Effect.sleep("20 millis")
+      }),
+      run: Effect.all(
+        [Effect.forever(feed), Effect.forever(watch), ...Array.from({ length: concurrency }, () => slot)],
+        { concurrency: "unbounded", discard: true }
+      ).pipe(Effect.zipRight(Effect.never), Effect.annotateLogs({ lane }))
+    }
+  })

@@ -1,0 +1,214 @@
+/**
+ * Reads the source of a delivery, once, from one descriptor, and proves that what was read is the generation that was
+ * accepted.
+ *
+ * The file is opened without following a link and without blocking on a FIFO, and its `fstat` must give the
+ * generation's stamp. The same look is taken again after the last byte was read and before that byte is handed on: a
+ * protocol that cannot take an upload back is cut short instead of completed with a torn file. Never more bytes are
+ * sent than the generation has.
+ */
+import { createHash } from "node:crypto"
+import { constants } from "node:fs"
+import { open as openFile, type FileHandle } from "node:fs/promises"
+import { Readable } from "node:stream"
+import { Effect, Option, type Scope } from "effect"
+import { SourceChangedError, SourceGoneError, TransientError } from "../domain/DeliveryError.ts"
+import { stamp, type Generation } from "../domain/Generation.ts"
+import * as RelPath from "../domain/RelPath.ts"
+
+/** What can be wrong with a source. `TransientError`: no descriptor left, or the disk failed to answer. */
+export type SourceError = SourceChangedError | SourceGoneError | TransientError
+
+/** What went out: bytes of the file itself, and their sha256 in hex. */
+export interface Sent {
+  readonly bytes: number
+  readonly sha256: string
+}
+
+export interface SourceReader {
+  /** Bytes, of the file. */
+  readonly size: number
+  /**
+   * The file as a back-pressured stream of chunks of 256 KiB, between `before` and `after`; one chunk at most is read
+   * ahead. To be taken once. `progress` gets the bytes of each chunk as it is handed on, those of the frame included.
+   * It fails with a {@link SourceError}, and it ends with the scope at the latest.
+   */
+  readonly stream: (options: {
+    readonly progress: (bytes: number) => void
+    readonly before?: Uint8Array
+    readonly after?: Uint8Array
+  }) => Readable
+  /** Why the stream failed, where the source was to blame: what a protocol library makes of it says less. */
+  readonly failure: () => Option.Option<SourceError>
+  /** Whether the last byte, frame included, was handed on: the far side may have all of it. */
+  readonly complete: () => boolean
+  /** What was sent, of a stream that is complete: one consistent state of the file. Costs nothing. */
+  readonly sent: Effect.Effect<Sent, SourceError>
+  /** The same, after another look at the file: to be asked just before publishing. */
+  readonly finish: Effect.Effect<Sent, SourceError>
+}
+
+/** Opens the source of a generation; the descriptor is closed with the scope. */
+export const open: (generation: Generation) => Effect.Effect<SourceReader, SourceError, Scope.Scope> = Effect.fn(
+  "SourceReader.open"
+)(function* (generation: Generation) {
+  const handle = yield* Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => openFile(pathOf(generation), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+      catch: (error) => openError(generation, error)
+    }),
+    // a failure to close a descriptor that was only read from loses nothing
+    (handle) => Effect.promise(() => handle.close().catch(() => undefined))
+  )
+  yield* Effect.tryPromise({ try: () => verify(handle, generation), catch: (error) => readError(generation, error) })
+  const reader = new Reader(handle, generation)
+  yield* Effect.addFinalizer(() => Effect.sync(() => reader.stop()))
+
+  const sent = Effect.suspend(() => reader.sent())
+  return {
+    size: generation.size,
+    stream: (options) => reader.stream(options),
+    failure: () => reader.failure,
+    complete: () => reader.complete,
+    sent,
+    finish: Effect.zipRight(
+      Effect.tryPromise({ try: () => verify(handle, generation), catch: (error) => readError(generation, error) }),
+      sent
+    )
+  } satisfies SourceReader
+})
+
+/** The source file, for people. */
+export const describe = (generation: Generation): string => RelPath.display(`${generation.source}/${generation.path}`)
+
+const chunkSize = 256 * 1024
+
+class Reader {
+  failure: Option.Option<SourceError> = Option.none()
+  complete = false
+  private bytes = 0
+  private readonly hash = createHash("sha256")
+  private digest: string | undefined
+  private body: Readable | undefined
+
+  constructor(
+    private readonly handle: FileHandle,
+    private readonly generation: Generation
+  ) {}
+
+  stream(options: Parameters<SourceReader["stream"]>[0]): Readable {
+    let begun = false
+    const pull = async (body: Readable) => {
+      if (this.complete) return
+      const before = begun ? undefined : options.before
+      begun = true
+      const chunk = await this.next()
+      // Everything was read: only a file that is still the same may be completed.
+      const last = this.bytes === this.generation.size
+      if (last) {
+        await verify(this.handle, this.generation)
+        this.digest = this.hash.digest("hex")
+        this.complete = true
+      }
+      // One push for each read, or node reads again in the middle of it.
+      const data = joined([before, chunk, last ? options.after : undefined])
+      options.progress(data.byteLength)
+      if (data.byteLength > 0) body.push(data)
+      if (last) body.push(null)
+    }
+    this.body = new Readable({
+      highWaterMark: chunkSize,
+      read() {
+        pull(this).catch((error: unknown) => fail(this, error))
+      }
+    })
+    const fail = (body: Readable, error: unknown) => {
+      const failure = readError(this.generation, error)
+      this.failure = Option.some(failure)
+      body.destroy(failure)
+    }
+    return this.body
+  }
+
+  sent(): Effect.Effect<Sent, SourceError> {
+    if (Option.isSome(this.failure)) return Effect.fail(this.failure.value)
+    return this.digest === undefined
+      ? Effect.dieMessage("the source was not read to its end")
+      : Effect.succeed({ bytes: this.bytes, sha256: this.digest })
+  }
+
+  stop() {
+    if (this.body === undefined || this.body.destroyed) return
+    // whoever read it may have taken its listeners away
+    this.body.on("error", () => undefined)
+    this.body.destroy()
+  }
+
+  private async next(): Promise<Uint8Array | undefined> {
+    const wanted = Math.min(chunkSize, this.generation.size - this.bytes)
+    if (wanted === 0) return undefined
+    const { buffer, bytesRead } = await this.handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, this.bytes)
+    if (bytesRead === 0) throw changed(this.generation)
+    const chunk = buffer.subarray(0, bytesRead)
+    this.hash.update(chunk)
+    this.bytes += bytesRead
+    return chunk
+  }
+}
+
+const joined = (parts: ReadonlyArray<Uint8Array | undefined>): Uint8Array => {
+  const present = parts.filter((part) => part !== undefined)
+  return present.length === 1 && present[0] !== undefined ? present[0] : Buffer.concat(present)
+}
+
+const pathOf = (generation: Generation): string | Buffer => {
+  const path = `${generation.source}/${generation.path}`
+  return RelPath.isText(path) ? path : Buffer.from(RelPath.toBytes(path))
+}
+
+const verify = async (handle: FileHandle, generation: Generation): Promise<void> => {
+  const stat = await handle.stat({ bigint: true })
+  if (!stat.isFile() || stamp(stat) !== generation.stamp) throw changed(generation)
+}
+
+const changed = (generation: Generation): SourceChangedError =>
+  new SourceChangedError({
+    reason: `${describe(generation)} changed after it was accepted; it will be sent as it ends up.`,
+    cause: Option.none()
+  })
+
+const openError = (generation: Generation, error: unknown): SourceError => {
+  switch (codeOf(error)) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return new SourceGoneError({
+        reason: `${describe(generation)} is gone; it was removed or renamed before it could be sent.`,
+        cause: Option.some(error)
+      })
+    case "EACCES":
+    case "EPERM":
+      return new SourceGoneError({
+        reason: `${describe(generation)} can't be read: permission denied. Give the user of filedispatch read access to it.`,
+        cause: Option.some(error)
+      })
+    // a link, a socket or a device has taken the place of the file
+    case "ELOOP":
+    case "ENXIO":
+    case "ENODEV":
+      return changed(generation)
+    default:
+      return readError(generation, error)
+  }
+}
+
+const readError = (generation: Generation, error: unknown): SourceError =>
+  error instanceof SourceChangedError
+    ? error
+    : new TransientError({
+        reason: `${describe(generation)} could not be read (${codeOf(error) ?? "unknown error"}); it will be tried again.`,
+        cause: Option.some(error)
+      })
+
+/** The system's code in an error of node. */
+export const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined

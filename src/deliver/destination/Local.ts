@@ -1,0 +1,88 @@
+/**
+ * Local folders: `file:` URLs and plain paths.
+ *
+ * Whole or not at all by a temp file beside the final name and a rename. Mode and mtime are kept, missing directories
+ * are made. On one file system the kernel copies (reflink, copy_file_range), and the only target of a file that is to
+ * be deleted gets the file itself, by a rename.
+ */
+import { Effect, Option } from "effect"
+import type { Receipt } from "../../domain/Delivery.ts"
+import {
+  LaneDownError,
+  PermanentError,
+  SkippedError,
+  SourceChangedError,
+  SourceGoneError,
+  TransientError,
+  type DeliveryError
+} from "../../domain/DeliveryError.ts"
+import { Files, type CopyFault, type CopyJob } from "../../files/Files.ts"
+import * as Destination from "../Destination.ts"
+
+/** Threads for each local lane: while one waits for the disk to sync, others go on. */
+const threads = 2
+
+const make = Effect.map(Files, (files): Destination.Destination => {
+  const open = Effect.map(files.copier(threads), (copier): Destination.Connection => {
+    const copy = (task: Destination.Task, job: CopyJob): Effect.Effect<Receipt, DeliveryError> =>
+      Effect.flatMap(copier.copy(job, task.progress), (result) => {
+        switch (result._tag) {
+          case "Done":
+            return Effect.succeed(result.receipt)
+          case "Failed":
+            return Effect.fail(toError(result.fault))
+          case "Choose":
+            return Effect.zipRight(task.choose(result.name), copy(task, { ...job, chosen: result.name }))
+        }
+      })
+    return {
+      deliver: (task) => copy(task, toJob(task)),
+      recover: (task) =>
+        copier.recover(toJob(task)).pipe(
+          Effect.map(Option.fromNullable),
+          Effect.mapError((error) => new TransientError({ reason: error.reason, cause: Option.some(error) }))
+        )
+    }
+  })
+  return {
+    schemes: ["file"],
+    protocol: "file",
+    worker: "File worker",
+    conflicts: ["overwrite", "skip", "rename", "fail", "newer", "backup"],
+    open: () => open
+  }
+})
+
+export const layer = Destination.layer(make)
+
+const toJob = ({ delivery, stale, sync, temp }: Destination.Task): CopyJob => ({
+  root: delivery.generation.source,
+  path: delivery.generation.path,
+  stamp: delivery.generation.stamp,
+  target: delivery.target.path,
+  name: delivery.name,
+  temp,
+  stale,
+  conflict: delivery.target.options.conflict,
+  chosen: delivery.chosen,
+  move: delivery.sole,
+  sync
+})
+
+const toError = ({ kind, reason }: CopyFault): DeliveryError => {
+  const fields = { reason, cause: Option.none() }
+  switch (kind) {
+    case "transient":
+      return new TransientError(fields)
+    case "lane":
+      return new LaneDownError(fields)
+    case "permanent":
+      return new PermanentError(fields)
+    case "skipped":
+      return new SkippedError(fields)
+    case "changed":
+      return new SourceChangedError(fields)
+    case "gone":
+      return new SourceGoneError(fields)
+  }
+}

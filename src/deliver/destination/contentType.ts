@@ -1,0 +1,58 @@
+/**
+ * The media type of a file by its extension: the usual ones; anything else is bytes.
+ */
+import { extensionOf } from "../../domain/LogEntry.ts"
+
+export const contentType = (name: string): string => types.get(extensionOf(name)) ?? "application/octet-stream"
+
+const types = new Map([
+  ["txt", "text/plain"],
+  ["log", "text/plain"],
+  ["md", "text/markdown"],
+  ["csv", "text/csv"],
+  ["html", "text/html"],
+  ["htm", "text/html"],
+  ["css", "text/css"],
+  ["js", "text/javascript"],
+  ["json", "application/json"],
+  ["xml", "application/xml"],
+  ["yaml", "application/yaml"],
+  ["yml", "application/yaml"],
+  ["pdf", "application/pdf"],
+  ["epub", "application/epub+zip"],
+  ["djvu", "image/vnd.djvu"],
+  ["rtf", "application/rtf"],
+  ["doc", "application/msword"],
+  ["docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"],
+  ["xls", "application/vnd.ms-excel"],
+  ["xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"],
+  ["ppt", "application/vnd.ms-powerpoint"],
+  ["pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"],
+  ["odt", "application/vnd.oasis.opendocument.text"],
+  ["ods", "application/vnd.oasis.opendocument.spreadsheet"],
+  ["zip", "application/zip"],
+  ["gz", "application/gzip"],
+  ["tar", "application/x-tar"],
+  ["7z", "application/x-7z-compressed"],
+  ["rar", "application/vnd.rar"],
+  ["png", "image/png"],
+  ["jpg", "image/jpeg"],
+  ["jpeg", "image/jpeg"],
+  ["gif", "image/gif"],
+  ["svg", "image/svg+xml"],
+  ["webp", "image/webp"],
+  ["tif", "image/tiff"],
+  ["tiff", "image/tiff"],
+  ["mp3", "audio/mpeg"],
+  ["wav", "audio/wav"],
+  ["ogg", "audio/ogg"],
+  ["flac", "audio/flac"],
+  ["m4a", "audio/mp4"],
+  ["mp4", "video/mp4"],
+  ["webm", "video/webm"],
+  ["mkv", "video/matroska"],
+  ["mov", "video/quicktime"],
+  ["avi", "video/x-msvideo"],
+  ["wmv", "video/x-ms-wmv"],
+  ["flv", "video/x-flv"]
+])

@@ -1,0 +1,68 @@
+/**
+ * The plain functions of scan.ts, run on the spot. For tests, and for what is too small to be worth a worker thread.
+ */
+import { Effect, Layer, Option, Stream } from "effect"
+import type { RelPath } from "../domain/RelPath.ts"
+import * as Copy from "./copy.ts"
+import * as Dispose from "./dispose.ts"
+import { Files, FilesError, type CopyResult, type ScanBatch, type ScanOptions } from "./Files.ts"
+import * as Scan from "./scan.ts"
+
+/** Everything on the calling thread. */
+export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
+  Files.of({
+    scan: (options) => scan(options),
+    look: (root, paths) => look(root, paths),
+    identity: (directory) => identity(directory),
+    copier: () =>
+      Effect.succeed({
+        copy: (job, progress) =>
+          Effect.sync((): CopyResult => {
+            const result = Copy.copyAll([job])[0] ?? { _tag: "Failed", fault: { kind: "transient", reason: "" } }
+            if (result._tag === "Done") progress(result.receipt.bytes)
+            return result
+          }),
+        recover: (job) => attempt(job.target, () => Copy.recover(job))
+      }),
+    remove: (root, path, stamp, sync) => attempt(root, () => Dispose.remove(root, path, stamp, sync)),
+    archive: (root, path, stamp, to, sync) => attempt(root, () => Dispose.archive(root, path, stamp, to, sync))
+  })
+)
+
+/** `Files.scan` on the calling thread, a batch at a time. */
+export const scan = (options: ScanOptions): Stream.Stream<ScanBatch, FilesError> =>
+  Stream.acquireRelease(
+    Effect.sync(() => Scan.scan(options.root, options.recursive)),
+    (batches) => Effect.sync(() => batches.return())
+  ).pipe(
+    Stream.flatMap((batches) =>
+      Stream.repeatEffectOption(
+        attempt(options.root, () => batches.next()).pipe(
+          Effect.mapError(Option.some),
+          Effect.flatMap((step) =>
+            step.done === true
+              ? Effect.fail(Option.none())
+              : Effect.succeed({ found: step.value.found, failed: step.value.failed.map(toFilesError) })
+          )
+        )
+      )
+    )
+  )
+
+/** `Files.look` on the calling thread. */
+export const look = (root: string, paths: ReadonlyArray<RelPath>) => attempt(root, () => Scan.look(root, paths))
+
+/** `Files.identity` on the calling thread. */
+export const identity = (directory: string) => attempt(directory, () => Scan.identity(directory))
+
+/** The typed error of a fault. */
+export const toFilesError = (fault: Scan.Fault): FilesError => new FilesError(fault)
+
+const attempt = <A>(path: string, run: () => A): Effect.Effect<A, FilesError> =>
+  Effect.try({
+    try: run,
+    catch: (error) =>
+      error instanceof Scan.FaultError
+        ? toFilesError(error.fault)
+        : new FilesError({ operation: "read", path, code: "UNKNOWN", reason: String(error) })
+  })

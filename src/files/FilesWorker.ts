@@ -1,0 +1,246 @@
+/**
+ * The file system in worker threads: one that looks (scans, stats, disposals), and some for each copier.
+ */
+import { Effect, Exit, Layer, Option, Stream, type Scope } from "effect"
+import { lstat } from "node:fs/promises"
+import { Worker } from "node:worker_threads"
+import type { RelPath } from "../domain/RelPath.ts"
+import { smallFile } from "./copy.ts"
+import { toFilesError } from "./FilesDirect.ts"
+import { Files, FilesError, type Copier, type CopyJob, type CopyResult } from "./Files.ts"
+import { below, fsPath, parent } from "./names.ts"
+import type { Operation, Operations, Reply } from "./protocol.ts"
+import { workerUrl } from "./workerUrl.ts"
+
+export const layer: Layer.Layer<Files> = Layer.scoped(
+  Files,
+  Effect.gen(function* () {
+    const looker = yield* thread
+    return Files.of({
+      scan: (options) =>
+        Stream.acquireRelease(looker.call("scanOpen", options), (scan) =>
+          Effect.ignoreLogged(looker.call("scanClose", { scan }))
+        ).pipe(
+          Stream.flatMap((scan) =>
+            Stream.repeatEffectOption(
+              looker.call("scanNext", { scan }).pipe(
+                Effect.mapError(Option.some),
+                Effect.flatMap((batch) =>
+                  batch === null
+                    ? Effect.fail(Option.none())
+                    : Effect.succeed({ found: batch.found, failed: batch.failed.map(toFilesError) })
+                )
+              )
+            )
+          )
+        ),
+      look: (root: string, paths: ReadonlyArray<RelPath>) => looker.call("look", { root, paths }),
+      identity: (directory) => looker.call("identity", { directory }),
+      copier: makeCopier,
+      remove: (root, path, stamp, sync) => looker.call("remove", { root, path, stamp, sync }),
+      archive: (root, path, stamp, to, sync) => looker.call("archive", { root, path, stamp, to, sync })
+    })
+  })
+)
+
+/** A worker thread to ask. */
+interface Thread {
+  readonly call: <Name extends Operation>(
+    operation: Name,
+    input: Operations[Name]["in"]
+  ) => Effect.Effect<Operations[Name]["out"], FilesError>
+  readonly send: <Name extends Operation>(
+    operation: Name,
+    input: Operations[Name]["in"],
+    done: (exit: Exit.Exit<Operations[Name]["out"], FilesError>) => void
+  ) => void
+}
+
+const thread: Effect.Effect<Thread, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => startWorker()),
+    (worker) => Effect.promise(() => worker.stop())
+  ),
+  ({ send }) => ({
+    send,
+    call: (operation, input) => Effect.async((resume) => send(operation, input, (exit) => resume(exit)))
+  })
+)
+
+const startWorker = (): { readonly send: Thread["send"]; readonly stop: () => Promise<unknown> } => {
+  const waiting = new Map<number, (reply: Reply) => void>()
+  let last = 0
+  let stopped = false
+  let worker = start()
+
+  function start(): Worker {
+    const next = new Worker(workerUrl("files/worker"), { stdin: false, name: "files" })
+    next.on("message", (reply: Reply) => {
+      const done = waiting.get(reply.id)
+      waiting.delete(reply.id)
+      done?.(reply)
+    })
+    next.on("error", (error) => fail(error.message))
+    next.on("exit", (code) => fail(`the worker thread ended with code ${code}`))
+    // whether the process lives is for its main thread to say
+    next.unref()
+    return next
+  }
+
+  function fail(reason: string): void {
+    for (const [id, done] of waiting) {
+      done({ id, fault: { operation: "worker", path: "", code: "WORKER", reason } })
+    }
+    waiting.clear()
+    if (!stopped) worker = start()
+  }
+
+  return {
+    send: <Name extends Operation>(
+      operation: Name,
+      input: Operations[Name]["in"],
+      done: (exit: Exit.Exit<Operations[Name]["out"], FilesError>) => void
+    ) => {
+      last += 1
+      waiting.set(last, (reply) =>
+        done("fault" in reply ? Exit.fail(new FilesError(reply.fault)) : Exit.succeed(answerOf<Name>(reply.value)))
+      )
+      worker.postMessage({ id: last, operation, input })
+    },
+    stop: () => {
+      stopped = true
+      return worker.terminate()
+    }
+  }
+}
+
+/** The worker answers each operation with its own type: both ends are compiled from `Operations`. */
+const answerOf = <Name extends Operation>(value: unknown): Operations[Name]["out"] => value as Operations[Name]["out"]
+
+/**
+ * Hands small files to the copier's threads in batches, as many as wait; each batch costs one hop and shares its
+ * directory syncs. A large file is staged by one thread while another takes its hash.
+ */
+const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const idle: Array<Thread> = []
+    for (let count = 0; count < Math.max(threads, 2); count++) idle.push(yield* thread)
+    const calls: Array<(thread: Thread) => void> = []
+    const small: Array<{ readonly job: CopyJob; readonly done: (result: CopyResult) => void }> = []
+
+    let pumping = false
+
+    /** Soon, not now: what other fibers ask for in this turn of the event loop goes with it. */
+    const pump = (): void => {
+      if (pumping) return
+      pumping = true
+      setImmediate(() => {
+        pumping = false
+        hand()
+      })
+    }
+
+    const hand = (): void => {
+      while (calls.length > 0 || small.length > 0) {
+        const next = idle.pop()
+        if (next === undefined) return
+        const call = calls.shift()
+        if (call !== undefined) {
+          call(next)
+          continue
+        }
+        const batch = small.splice(0, Math.min(largestBatch, Math.ceil(small.length / (idle.length + 1))))
+        next.send("copyAll", { jobs: batch.map(({ job }) => job) }, (exit) => {
+          idle.push(next)
+          for (const [index, one] of batch.entries()) {
+            one.done(Exit.isSuccess(exit) ? (exit.value[index] ?? lost) : lost)
+          }
+          if (small.length > 0 || calls.length > 0) pump()
+        })
+      }
+    }
+
+    const call = <Name extends Operation>(
+      operation: Name,
+      input: Operations[Name]["in"]
+    ): Effect.Effect<Operations[Name]["out"], FilesError> =>
+      Effect.async((resume) => {
+        const entry = (next: Thread): void =>
+          next.send(operation, input, (exit) => {
+            idle.push(next)
+            resume(exit)
+            pump()
+          })
+        calls.push(entry)
+        pump()
+        return Effect.sync(() => forget(calls, entry))
+      })
+
+    const copySmall = (job: CopyJob): Effect.Effect<CopyResult> =>
+      Effect.async((resume) => {
+        const entry = { job, done: (result: CopyResult) => resume(Effect.succeed(result)) }
+        small.push(entry)
+        pump()
+        return Effect.sync(() => forget(small, entry))
+      })
+
+    const copyLarge = (job: CopyJob, progress: (bytes: number) => void): Effect.Effect<CopyResult> =>
+      Effect.gen(function* () {
+        const [staged, sha256] = yield* Effect.all(
+          [
+            call("stage", { job }),
+            // a move reads nothing, so there is nothing to hash
+            job.move ? Effect.succeed(null) : call("hash", { root: job.root, path: job.path, stamp: job.stamp })
+          ],
+          { concurrency: 2 }
+        ).pipe(Effect.raceFirst(watchGrowth(job, progress)))
+        if (staged._tag !== "Staged") return staged
+        const { moved, said } = staged
+        return yield* call("publish", { job, sha256: sha256 ?? staged.sha256, moved, said })
+      }).pipe(
+        Effect.catchAll((error) =>
+          Effect.succeed<CopyResult>({ _tag: "Failed", fault: { kind: "transient", reason: error.reason } })
+        )
+      )
+
+    return {
+      copy: (job, progress) =>
+        sizeOf(job) > smallFile
+          ? copyLarge(job, progress)
+          : Effect.tap(copySmall(job), (result) =>
+              Effect.sync(() => {
+                if (result._tag === "Done") progress(result.receipt.bytes)
+              })
+            ),
+      recover: (job) => call("recover", { job })
+    }
+  })
+
+const largestBatch = 16
+
+const lost: CopyResult = {
+  _tag: "Failed",
+  fault: { kind: "transient", reason: "The thread that copied ended before it answered" }
+}
+
+const sizeOf = (job: CopyJob): number => Number(job.stamp.split(":")[2])
+
+const forget = <A>(list: Array<A>, entry: A): void => {
+  const index = list.indexOf(entry)
+  if (index >= 0) list.splice(index, 1)
+}
+
+/** The kernel copies in one call and tells nothing meanwhile; the size of the temp file does. Never ends by itself. */
+const watchGrowth = (job: CopyJob, progress: (bytes: number) => void): Effect.Effect<never> => {
+  const temp = fsPath(below(parent(below(job.target, job.chosen ?? job.name)), job.temp))
+  let seen = 0
+  return Effect.promise(() => lstat(temp).catch(() => undefined)).pipe(
+    Effect.map((stat) => {
+      const size = stat?.size ?? 0
+      if (size > seen) progress(size - seen)
+      seen = Math.max(seen, size)
+    }),
+    Effect.delay("500 millis"),
+    Effect.forever
+  )
+}

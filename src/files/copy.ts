@@ -1,0 +1,478 @@
+/**
+ * A file to a local target: stage, verify, sync, publish by rename. Plain synchronous functions, which run in a worker
+ * thread; no file is ever partial under its final name, and none is lost where it is moved instead of copied.
+ */
+import { createHash } from "node:crypto"
+import fs from "node:fs"
+import { sameContent, stamp as stampOf } from "../domain/Generation.ts"
+import type { Receipt } from "../domain/Delivery.ts"
+import * as RelPath from "../domain/RelPath.ts"
+import { codeOf, sourceFault, targetFault } from "./fault.ts"
+import type { CopyFault, CopyJob, CopyResult } from "./Files.ts"
+import { below, fsPath, numbered, parent } from "./names.ts"
+
+/**
+ * Up to this size a file is read, hashed and written in one go. Above it the kernel copies (reflink or
+ * copy_file_range), and the hash is taken by another thread meanwhile: see {@link stage} and {@link hash}.
+ */
+export const smallFile = 8 * 1024 * 1024
+
+/** A staged file that waits to be published. */
+interface Staged {
+  readonly sha256: string | null
+  readonly moved: boolean
+  readonly said: string
+}
+
+export type StageResult =
+  | { readonly _tag: "Staged"; readonly sha256: string | null; readonly moved: boolean; readonly said: string }
+  | Exclude<CopyResult, { _tag: "Choose" }>
+
+/** Ends the work on one file with a result. */
+class Stop extends Error {
+  readonly result: Exclude<CopyResult, { _tag: "Choose" }>
+  constructor(result: Exclude<CopyResult, { _tag: "Choose" }>) {
+    super()
+    this.result = result
+  }
+}
+
+const fail = (fault: CopyFault): never => {
+  throw new Stop({ _tag: "Failed", fault })
+}
+
+/**
+ * Copies several files. The directories that took them are synced once each at the end, because that costs as much as
+ * the sync of a file.
+ */
+export const copyAll = (jobs: ReadonlyArray<CopyJob>): ReadonlyArray<CopyResult> => {
+  const directories = new Set<string>()
+  const results = jobs.map((job): CopyResult => {
+    const staged = stage(job)
+    return staged._tag === "Staged" ? publish(job, staged, directories) : staged
+  })
+  return syncDirectories(jobs, results, directories)
+}
+
+/** Publishes one file that {@link stage} has staged. */
+export const publishOne = (job: CopyJob, staged: Staged): CopyResult => {
+  const directories = new Set<string>()
+  const result = publish(job, staged, directories)
+  return syncDirectories([job], [result], directories)[0] ?? result
+}
+
+/** Brings the data to the temp name beside the final one, verified and, where asked for, synced. */
+export const stage = (job: CopyJob): StageResult => {
+  const source = below(job.root, job.path)
+  const temp = tempPath(job)
+  try {
+    const settled = beforeStaging(job)
+    if (settled !== undefined) return settled
+    if (job.move && moveToTemp(job, source, temp)) {
+      if (job.sync) syncFile(temp)
+      return { _tag: "Staged", sha256: null, moved: true, said: "moved by rename" }
+    }
+    return copyToTemp(job, source, temp)
+  } catch (error) {
+    if (error instanceof Stop) return error.result
+    return { _tag: "Failed", fault: targetFault(error, finalPath(job)) }
+  }
+}
+
+/** The sha256 of a source file, in hex; null where it is not that generation any more (staging finds out as well). */
+export const hash = (root: string, path: string, stamp: string): string | null => {
+  let fd: number | undefined
+  try {
+    fd = fs.openSync(fsPath(below(root, path)), readFlags)
+    if (stampOf(fs.fstatSync(fd, { bigint: true })) !== stamp) return null
+    const digest = createHash("sha256")
+    for (;;) {
+      const length = fs.readSync(fd, buffer, 0, buffer.length, null)
+      if (length === 0) return digest.digest("hex")
+      digest.update(length === buffer.length ? buffer : buffer.subarray(0, length))
+    }
+  } catch {
+    return null
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd)
+  }
+}
+
+/**
+ * After a restart, for a copy that was under way: finishes a move whose temp file is the source itself, adopts a final
+ * file that is the result of that copy, and removes the temp files of one that must begin again.
+ */
+export const recover = (job: CopyJob): Receipt | null => {
+  for (const name of [...job.stale, job.temp]) {
+    const temp = below(parent(finalPath(job)), name)
+    const found = lstat(temp)
+    if (found === undefined) continue
+    if (sameContent(stampOf(found), job.stamp)) {
+      const directories = new Set<string>()
+      const renamed: CopyJob = { ...job, temp: name, move: true }
+      const result = publish(renamed, { sha256: null, moved: true, said: "moved by rename" }, directories)
+      syncDirectories([renamed], [result], directories)
+      // what can't be published now (a name must be chosen, the target refuses) is taken up again by the next attempt
+      return result._tag === "Done" ? result.receipt : null
+    }
+    fs.unlinkSync(fsPath(temp))
+  }
+  const name = job.chosen ?? job.name
+  const final = lstat(below(job.target, name))
+  if (final === undefined || !final.isFile()) return null
+  const moved = sameContent(stampOf(final), job.stamp)
+  if (!moved && !isCopyOf(final, job.stamp)) return null
+  if (job.sync) {
+    syncFile(below(job.target, name))
+    syncDirectory(parent(below(job.target, name)))
+  }
+  return {
+    bytes: Number(final.size),
+    sha256: null,
+    said: "found at the target after a restart",
+    verified: moved ? "inode" : "size",
+    name
+  }
+}
+
+const readFlags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK
+
+// one for all: everything here runs to its end before the next call
+const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
+
+/** What the system takes away from the mode of a new file. */
+const umask = process.umask()
+
+const finalPath = (job: CopyJob): string => below(job.target, job.chosen ?? job.name)
+const tempPath = (job: CopyJob): string => below(parent(finalPath(job)), job.temp)
+
+const lstat = (path: string): fs.BigIntStats | undefined =>
+  fs.lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false })
+
+/** Whether a file has the size and, to the microsecond that `utimes` can set, the mtime of a generation. */
+const isCopyOf = (stat: fs.BigIntStats, stamp: string): boolean => {
+  const [, , size, mtime] = stamp.split(":")
+  const difference = stat.mtimeNs - BigInt(mtime ?? "0")
+  return String(stat.size) === size && difference > -2000n && difference < 2000n
+}
+
+/** Clears what earlier attempts left, and asks the conflict policy whether there is anything to do. */
+const beforeStaging = (job: CopyJob): StageResult | undefined => {
+  const final = finalPath(job)
+  for (const name of job.move ? [...job.stale, job.temp] : job.stale) {
+    const temp = below(parent(final), name)
+    const found = lstat(temp)
+    if (found === undefined) continue
+    if (sameContent(stampOf(found), job.stamp)) {
+      // an earlier attempt moved the source here and could not finish: go on from there
+      if (name !== job.temp) fs.renameSync(fsPath(temp), fsPath(tempPath(job)))
+      return { _tag: "Staged", sha256: null, moved: true, said: "moved by rename" }
+    }
+    fs.unlinkSync(fsPath(temp))
+  }
+  if (job.conflict !== "skip" && job.conflict !== "fail" && job.conflict !== "newer") return undefined
+  const found = lstat(final)
+  if (found === undefined) return undefined
+  const where = RelPath.display(final)
+  if (job.conflict === "fail") {
+    return fail({ kind: "permanent", reason: `There is a file ${where} already: move it away, then retry` })
+  }
+  if (job.conflict === "skip") {
+    return fail({ kind: "skipped", reason: `Skipped: there is a file ${where} already` })
+  }
+  const sourceTime = BigInt(job.stamp.split(":")[3] ?? "0")
+  return found.mtimeNs >= sourceTime
+    ? fail({ kind: "skipped", reason: `Skipped: the file ${where} at the target is as new or newer` })
+    : undefined
+}
+
+/** Moves the source itself to the temp name; false where that is another file system, or not possible. */
+const moveToTemp = (job: CopyJob, source: string, temp: string): boolean => {
+  const found = lstat(source)
+  if (found === undefined) return fail(sourceFault({ code: "ENOENT" }, source))
+  if (stampOf(found) !== job.stamp) return fail(changed(source))
+  try {
+    withDirectory(job, temp, () => fs.renameSync(fsPath(source), fsPath(temp)))
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === "EXDEV" || code === "EPERM" || code === "EACCES") return false
+    if (code === "ENOENT") return fail(sourceFault(error, source))
+    throw error
+  }
+  const moved = lstat(temp)
+  if (moved === undefined || !sameContent(stampOf(moved), job.stamp)) {
+    putBack(source, temp)
+    return fail(changed(source))
+  }
+  return true
+}
+
+/** Gives a moved source back; never over a file that has come there meanwhile. */
+const putBack = (source: string, temp: string): void => {
+  for (let number = 0; ; number++) {
+    const to = number === 0 ? source : numbered(source, number)
+    try {
+      fs.linkSync(fsPath(temp), fsPath(to))
+      fs.unlinkSync(fsPath(temp))
+      return
+    } catch (error) {
+      const code = codeOf(error)
+      if (code === "EEXIST") continue
+      // no hard links here: look first, then rename
+      if (lstat(to) === undefined) return fs.renameSync(fsPath(temp), fsPath(to))
+    }
+  }
+}
+
+const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => {
+  const from = open(source, () => fs.openSync(fsPath(source), readFlags))
+  try {
+    const stat = fs.fstatSync(from, { bigint: true })
+    if (stampOf(stat) !== job.stamp) return fail(changed(source))
+    const size = Number(stat.size)
+    const mode = Number(stat.mode) & 0o777
+    let to: number | undefined
+    try {
+      let sha256: string | null = null
+      if (size <= smallFile) {
+        const created = withDirectory(job, temp, () => createExclusively(temp, mode))
+        to = created
+        sha256 = pump(from, created, source)
+      } else {
+        withDirectory(job, temp, () => kernelCopy(from, source, temp))
+        to = fs.openSync(fsPath(temp), "r+")
+      }
+      if (sha256 === null || (mode & umask) !== 0 || (mode & 0o200) === 0) fs.fchmodSync(to, mode)
+      fs.futimesSync(to, Number(stat.atimeNs) / 1e9, Number(stat.mtimeNs) / 1e9)
+      const written = fs.fstatSync(to).size
+      if (written !== size) {
+        return fail({
+          kind: "transient",
+          reason: `${written} of ${size} bytes of ${RelPath.display(source)} arrived at ${RelPath.display(temp)}`
+        })
+      }
+      if (stampOf(fs.fstatSync(from, { bigint: true })) !== job.stamp) return fail(changed(source))
+      if (job.sync) fs.fsyncSync(to)
+      fs.closeSync(to)
+      return { _tag: "Staged", sha256, moved: false, said: sha256 === null ? "copied by the kernel" : "copied" }
+    } catch (error) {
+      if (to !== undefined) closeQuietly(to)
+      removeQuietly(temp)
+      throw error
+    }
+  } finally {
+    fs.closeSync(from)
+  }
+}
+
+/** Reads to the end and writes what it reads; answers the sha256. */
+const pump = (from: number, to: number, source: string): string => {
+  const digest = createHash("sha256")
+  for (;;) {
+    const length = open(source, () => fs.readSync(from, buffer, 0, buffer.length, null))
+    if (length === 0) return digest.digest("hex")
+    digest.update(length === buffer.length ? buffer : buffer.subarray(0, length))
+    for (let written = 0; written < length;) written += fs.writeSync(to, buffer, written, length - written)
+  }
+}
+
+/** Lets the kernel copy: a reflink where the file system has them, otherwise copy_file_range. */
+const kernelCopy = (from: number, source: string, temp: string): void => {
+  // through the descriptor that was checked, so that nobody can swap the file in between
+  const path = process.platform === "linux" ? `/proc/self/fd/${from}` : fsPath(source)
+  fs.copyFileSync(path, fsPath(temp), fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE)
+}
+
+const createExclusively = (temp: string, mode: number): number =>
+  fs.openSync(
+    fsPath(temp),
+    fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_NOFOLLOW,
+    mode | 0o200
+  )
+
+/** Runs a call that creates something below a directory; where that is missing, makes it and tries once more. */
+const withDirectory = <A>(job: CopyJob, path: string, create: () => A): A => {
+  try {
+    return create()
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") {
+      // this attempt's own temp name: an attempt that this process gave up without knowing its end
+      fs.unlinkSync(fsPath(path))
+      return create()
+    }
+    if (codeOf(error) !== "ENOENT" || lstat(parent(path)) !== undefined) throw error
+    makeDirectory(parent(path), job.sync)
+    return create()
+  }
+}
+
+/** Makes a directory with its parents; with `sync`, so that all of them survive a power cut. */
+const makeDirectory = (directory: string, sync: boolean): void => {
+  const missing: Array<string> = []
+  for (let at = directory; lstat(at) === undefined && at !== parent(at); at = parent(at)) missing.unshift(at)
+  for (const each of missing) {
+    try {
+      fs.mkdirSync(fsPath(each))
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error
+    }
+    if (sync) syncDirectory(parent(each))
+  }
+}
+
+const publish = (job: CopyJob, staged: Staged, directories: Set<string>): CopyResult => {
+  const temp = tempPath(job)
+  const final = finalPath(job)
+  try {
+    if (job.conflict === "rename" && job.chosen === null) {
+      return { _tag: "Choose", name: RelPath.make(freeName(job)) }
+    }
+    if (job.conflict === "rename" || job.conflict === "fail" || job.conflict === "skip") {
+      const taken = publishExclusively(temp, final)
+      if (taken) {
+        return job.conflict === "rename"
+          ? { _tag: "Choose", name: RelPath.make(freeName(job)) }
+          : undo(job, staged, afterRace(job.conflict, final))
+      }
+    } else {
+      if (job.conflict === "backup") backUp(final)
+      fs.renameSync(fsPath(temp), fsPath(final))
+    }
+    if (job.sync) {
+      directories.add(parent(final))
+      if (staged.moved) directories.add(parent(below(job.root, job.path)))
+    }
+    return { _tag: "Done", receipt: receipt(job, staged) }
+  } catch (error) {
+    return undo(job, staged, targetFault(error, final))
+  }
+}
+
+const afterRace = (conflict: "fail" | "skip", final: string): CopyFault => ({
+  kind: conflict === "fail" ? "permanent" : "skipped",
+  reason: `There is a file ${RelPath.display(final)} already: another program made it meanwhile`
+})
+
+/** Gives up what was staged: a copy is removed, a moved source goes back to where it was. */
+const undo = (job: CopyJob, staged: Staged, fault: CopyFault): CopyResult => {
+  try {
+    if (staged.moved) putBack(below(job.root, job.path), tempPath(job))
+    else removeQuietly(tempPath(job))
+  } catch (error) {
+    return { _tag: "Failed", fault: { ...fault, reason: `${fault.reason} (and: ${String(error)})` } }
+  }
+  return { _tag: "Failed", fault }
+}
+
+/** A link fails where a name is taken, and a rename does not. True where it is taken. */
+const publishExclusively = (temp: string, final: string): boolean => {
+  try {
+    fs.linkSync(fsPath(temp), fsPath(final))
+    fs.unlinkSync(fsPath(temp))
+    return false
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === "EEXIST") return true
+    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "EOPNOTSUPP" && code !== "EMLINK") throw error
+    // no hard links on this file system: look first, then rename
+    if (lstat(final) !== undefined) return true
+    fs.renameSync(fsPath(temp), fsPath(final))
+    return false
+  }
+}
+
+const freeName = (job: CopyJob): string => {
+  for (let number = 0; ; number++) {
+    const name = number === 0 ? job.name : numbered(job.name, number)
+    if (lstat(below(job.target, name)) === undefined) return name
+  }
+}
+
+/** Moves what is there to `name.bak`, `name.bak1`, … */
+const backUp = (final: string): void => {
+  if (lstat(final) === undefined) return
+  for (let number = 0; ; number++) {
+    const to = number === 0 ? `${final}.bak` : `${final}.bak${number}`
+    if (!publishExclusively(final, to)) return
+  }
+}
+
+const receipt = (job: CopyJob, staged: Staged): Receipt => ({
+  bytes: Number(job.stamp.split(":")[2]),
+  sha256: staged.sha256,
+  said: staged.said,
+  verified: staged.moved ? "inode" : "size",
+  name: job.chosen ?? job.name
+})
+
+const changed = (source: string): CopyFault => ({
+  kind: "changed",
+  reason: `The source file ${RelPath.display(source)} has changed: it is sent as it ends up`
+})
+
+const open = <A>(source: string, call: () => A): A => {
+  try {
+    return call()
+  } catch (error) {
+    return fail(sourceFault(error, source))
+  }
+}
+
+const syncDirectories = (
+  jobs: ReadonlyArray<CopyJob>,
+  results: ReadonlyArray<CopyResult>,
+  directories: ReadonlySet<string>
+): ReadonlyArray<CopyResult> => {
+  const failed = new Map<string, unknown>()
+  for (const directory of directories) {
+    try {
+      syncDirectory(directory)
+    } catch (error) {
+      failed.set(directory, error)
+    }
+  }
+  return failed.size === 0
+    ? results
+    : results.map((result, index) => {
+        const job = jobs[index]
+        const error = job === undefined ? undefined : failed.get(parent(finalPath(job)))
+        return error === undefined || job === undefined || result._tag !== "Done"
+          ? result
+          : { _tag: "Failed", fault: targetFault(error, finalPath(job)) }
+      })
+}
+
+const syncFile = (path: string): void => {
+  const fd = fs.openSync(fsPath(path), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+  try {
+    fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/** Makes the names in a directory survive a power cut; not every file system can. */
+export const syncDirectory = (path: string): void => {
+  try {
+    syncFile(path)
+  } catch (error) {
+    const code = codeOf(error)
+    if (code !== "EINVAL" && code !== "EISDIR" && code !== "ENOTSUP" && code !== "EPERM") throw error
+  }
+}
+
+const closeQuietly = (fd: number): void => {
+  try {
+    fs.closeSync(fd)
+  } catch {
+    // it was closed already, or is being given up for an error that is reported
+  }
+}
+
+const removeQuietly = (path: string): void => {
+  try {
+    fs.unlinkSync(fsPath(path))
+  } catch {
+    // it is gone, or is swept with the next attempt
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Paths as the file system calls take them: a string where the name is text, a Buffer where it is not.
+ */
+import { createHash } from "node:crypto"
+import * as RelPath from "../domain/RelPath.ts"
+
+export type FsPath = string | Buffer
+
+export const fsPath = (path: string): FsPath => (RelPath.isText(path) ? path : Buffer.from(RelPath.toBytes(path)))
+
+/** Joins a directory and a path below it, both in RelPath's form. */
+export const below = (directory: string, path: string): string =>
+  path === "" ? directory : directory.endsWith("/") ? `${directory}${path}` : `${directory}/${path}`
+
+/** The directory part of a path. */
+export const parent = (path: string): string => {
+  const slash = path.lastIndexOf("/")
+  return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : "."
+}
+
+/**
+ * Our temp names: `.fd-`, 20 characters made from what the file is for, `.part`; 29 bytes, so that they fit wherever a
+ * name fits. The same key gives the same name, so that a restarted process finds what it left.
+ */
+export const tempName = (key: string): string =>
+  `.fd-${createHash("sha256").update(key).digest("base64url").replace(/[-_]/g, "0").slice(0, 20)}.part`
+
+/** Whether a name is one of those. */
+export const isTempName = (name: string): boolean => /(?:^|\/)\.fd-[0-9A-Za-z]{20}\.part$/.test(name)
+
+/** `name (1).ext`, `name (2).ext`, … */
+export const numbered = (name: string, number: number): string => {
+  const slash = name.lastIndexOf("/") + 1
+  const dot = name.lastIndexOf(".")
+  return dot > slash ? `${name.slice(0, dot)} (${number})${name.slice(dot)}` : `${name} (${number})`
+}

@@ -1,0 +1,60 @@
+/**
+ * What goes between the main thread and a file worker: plain data, each request with one reply.
+ */
+import type { Found } from "../domain/Generation.ts"
+import type { Receipt } from "../domain/Delivery.ts"
+import type { CopyJob, CopyResult, DisposeResult } from "./Files.ts"
+import type { StageResult } from "./copy.ts"
+import type { Batch, Fault } from "./scan.ts"
+
+/** Each operation, with its arguments and its answer. */
+export interface Operations {
+  /** Opens a scan; the answer is its number. */
+  readonly scanOpen: { readonly in: { readonly root: string; readonly recursive: boolean }; readonly out: number }
+  /** The scan's next batch; null at its end. */
+  readonly scanNext: { readonly in: { readonly scan: number }; readonly out: Batch | null }
+  readonly scanClose: { readonly in: { readonly scan: number }; readonly out: null }
+  readonly look: {
+    readonly in: { readonly root: string; readonly paths: ReadonlyArray<string> }
+    readonly out: ReadonlyArray<Found | null>
+  }
+  readonly identity: { readonly in: { readonly directory: string }; readonly out: string }
+  readonly copyAll: { readonly in: { readonly jobs: ReadonlyArray<CopyJob> }; readonly out: ReadonlyArray<CopyResult> }
+  readonly stage: { readonly in: { readonly job: CopyJob }; readonly out: StageResult }
+  readonly hash: {
+    readonly in: { readonly root: string; readonly path: string; readonly stamp: string }
+    readonly out: string | null
+  }
+  readonly publish: {
+    readonly in: {
+      readonly job: CopyJob
+      readonly sha256: string | null
+      readonly moved: boolean
+      readonly said: string
+    }
+    readonly out: CopyResult
+  }
+  readonly recover: { readonly in: { readonly job: CopyJob }; readonly out: Receipt | null }
+  readonly remove: {
+    readonly in: { readonly root: string; readonly path: string; readonly stamp: string; readonly sync: boolean }
+    readonly out: DisposeResult
+  }
+  readonly archive: {
+    readonly in: {
+      readonly root: string
+      readonly path: string
+      readonly stamp: string
+      readonly to: string
+      readonly sync: boolean
+    }
+    readonly out: DisposeResult
+  }
+}
+
+export type Operation = keyof Operations
+
+export type Request = {
+  [Name in Operation]: { readonly id: number; readonly operation: Name; readonly input: Operations[Name]["in"] }
+}[Operation]
+
+export type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly fault: Fault }

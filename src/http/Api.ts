@@ -1,0 +1,184 @@
+/**
+ * The HTTP API as a definition only: the server, the derived client and the OpenAPI document all come from it, and it
+ * imports nothing but the domain.
+ */
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { Explanation } from "../domain/Explanation.ts"
+import { LogEntry } from "../domain/LogEntry.ts"
+import * as Wire from "./ApiSchema.ts"
+
+const page = HttpApiSchema.Text({ contentType: "text/html" })
+
+const logs = HttpApiGroup.make("logs")
+  .add(
+    HttpApiEndpoint.get("list", "/logs")
+      .setUrlParams(Wire.LogsParams)
+      .addSuccess(Wire.LogEntries)
+      .annotate(OpenApi.Summary, "The log, filtered and ordered")
+      .annotate(
+        OpenApi.Description,
+        "Filters must all match; dates are whole days in UTC. The newest entries come first unless `ordering` says otherwise. The header X-Total-Count has the number of all that match, and Link the next page."
+      )
+  )
+  .add(
+    HttpApiEndpoint.post("create", "/logs")
+      .setPayload(Wire.NewLogEntry)
+      .addSuccess(LogEntry, { status: 201 })
+      .addError(Wire.ConflictBody)
+      .annotate(OpenApi.Summary, "Store an entry")
+  )
+  .add(
+    HttpApiEndpoint.get("get", "/logs/:id")
+      .setPath(Wire.LogPath)
+      .addSuccess(LogEntry)
+      .addError(Wire.NotFoundBody)
+      .annotate(OpenApi.Summary, "One entry")
+  )
+  .add(
+    HttpApiEndpoint.del("remove", "/logs/:id")
+      .setPath(Wire.LogPath)
+      .addSuccess(HttpApiSchema.NoContent)
+      .addError(Wire.NotFoundBody)
+      .annotate(OpenApi.Summary, "Remove an entry")
+  )
+  .add(
+    HttpApiEndpoint.get("stats", "/stats")
+      .setUrlParams(Wire.StatsParams)
+      .addSuccess(Wire.Stats)
+      .annotate(OpenApi.Summary, "Files and bytes by day, week or month, status, destination and protocol")
+  )
+  .prefix("/api/v1")
+
+const deliveries = HttpApiGroup.make("deliveries")
+  .add(
+    HttpApiEndpoint.get("list", "/deliveries")
+      .setUrlParams(Wire.DeliveriesParams)
+      .addSuccess(Schema.Array(Wire.DeliveryView))
+      .annotate(OpenApi.Summary, "What is in the journal, newest first")
+      .annotate(OpenApi.Description, "The header Link has the next page.")
+  )
+  .add(
+    HttpApiEndpoint.get("get", "/deliveries/:id")
+      .setPath(Wire.DeliveryPath)
+      .addSuccess(Wire.DeliveryWithAttempts)
+      .addError(Wire.NotFoundBody)
+      .annotate(OpenApi.Summary, "One delivery, with its attempts")
+  )
+  .add(
+    HttpApiEndpoint.post("retryAll", "/deliveries/retry")
+      .addSuccess(Wire.Replayed)
+      .annotate(OpenApi.Summary, "Try everything again that was given up: dead, ambiguous, skipped or cancelled")
+  )
+  .add(
+    HttpApiEndpoint.post("retry", "/deliveries/:id/retry")
+      .setPath(Wire.DeliveryPath)
+      .addSuccess(Wire.DeliveryView)
+      .addError(Wire.NotFoundBody)
+      .addError(Wire.ConflictBody)
+      .annotate(OpenApi.Summary, "Try a delivery again that was given up: dead, ambiguous, skipped or cancelled")
+  )
+  .add(
+    HttpApiEndpoint.post("cancel", "/deliveries/:id/cancel")
+      .setPath(Wire.DeliveryPath)
+      .addSuccess(Wire.DeliveryView)
+      .addError(Wire.NotFoundBody)
+      .addError(Wire.ConflictBody)
+      .annotate(OpenApi.Summary, "Give a delivery up that is not under way")
+  )
+  .prefix("/api/v1")
+
+const health = HttpApiGroup.make("health")
+  .add(
+    HttpApiEndpoint.get("sources", "/sources")
+      .addSuccess(Schema.Array(Wire.SourceView))
+      .annotate(OpenApi.Summary, "The watched directories and how they are")
+  )
+  .add(
+    HttpApiEndpoint.get("destinations", "/destinations")
+      .addSuccess(Schema.Array(Wire.DestinationView))
+      .annotate(OpenApi.Summary, "The lanes, how they are, and what waits there")
+  )
+  .add(
+    HttpApiEndpoint.get("events", "/events")
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" }))
+      .annotate(OpenApi.Summary, "Deliveries as they change, as server-sent events named `delivery`")
+  )
+  .prefix("/api/v1")
+
+const routing = HttpApiGroup.make("routing")
+  .add(
+    HttpApiEndpoint.post("explain", "/explain")
+      .setPayload(Wire.FileToExplain)
+      .addSuccess(Schema.Array(Explanation))
+      .addError(Wire.NotFoundBody)
+      .annotate(OpenApi.Summary, "Where a file goes, and why: one explanation for each source that it is in")
+  )
+  .prefix("/api/v1")
+
+const schema = HttpApiGroup.make("schema")
+  .add(HttpApiEndpoint.get("page", "/schema").addSuccess(page).annotate(OpenApi.Summary, "This page"))
+  .add(
+    HttpApiEndpoint.get("spec", "/schema/spec")
+      .addSuccess(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+      .annotate(OpenApi.Summary, "The API as an OpenAPI 3.1 document")
+  )
+  .prefix("/api/v1")
+
+const system = HttpApiGroup.make("system", { topLevel: true })
+  .add(HttpApiEndpoint.get("home", "/").addSuccess(page).annotate(OpenApi.Summary, "What this is"))
+  .add(
+    HttpApiEndpoint.get("healthz", "/healthz")
+      .addSuccess(Wire.Health)
+      .annotate(OpenApi.Summary, "Whether the process lives")
+  )
+  .add(
+    HttpApiEndpoint.get("readyz", "/readyz")
+      .addSuccess(Wire.Health)
+      .addError(Wire.NotReadyBody)
+      .annotate(OpenApi.Summary, "Whether every source has been scanned and all is at work")
+  )
+  .add(
+    HttpApiEndpoint.get("metrics", "/metrics")
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+      .annotate(OpenApi.Summary, "Figures for Prometheus")
+  )
+
+/** Every error has a JSON body with `detail`. */
+const plainErrors = (spec: Record<string, unknown>): Record<string, unknown> => {
+  const replace = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(replace)
+    if (typeof value !== "object" || value === null) return value
+    if ("$ref" in value && value.$ref === "#/components/schemas/HttpApiDecodeError") {
+      return { $ref: "#/components/schemas/Error" }
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, replace(inner)]))
+  }
+  const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
+  const replaced = replace(spec)
+  if (!isRecord(replaced)) return spec
+  if (isRecord(replaced["components"]) && isRecord(replaced["components"]["schemas"])) {
+    delete replaced["components"]["schemas"]["HttpApiDecodeError"]
+    delete replaced["components"]["schemas"]["Issue"]
+    delete replaced["components"]["schemas"]["PropertyKey"]
+  }
+  return replaced
+}
+
+export class Api extends HttpApi.make("filedispatch")
+  .add(logs)
+  .add(deliveries)
+  .add(health)
+  .add(routing)
+  .add(schema)
+  .add(system)
+  .addError(Wire.BadRequestBody)
+  .addError(Wire.UnauthorizedBody)
+  .addError(Wire.FailedBody)
+  .annotate(OpenApi.Title, "filedispatch")
+  .annotate(
+    OpenApi.Description,
+    "Watches directories and dispatches every file that arrives to where it belongs. On loopback no token is needed; elsewhere send `Authorization: Bearer <token>`. Errors are JSON with a `detail`."
+  )
+  .annotate(OpenApi.Version, "1")
+  .annotate(OpenApi.Transform, plainErrors) {}

@@ -1,0 +1,323 @@
+/**
+ * What goes over the wire: parameters, bodies, answers and errors of the HTTP API.
+ *
+ * Parameters say themselves what they allow, so that a bad one is answered with its name, what was given, and what
+ * would do.
+ */
+import { HttpApiSchema } from "@effect/platform"
+import { Data, type ParseResult, Schema } from "effect"
+import { DeliveryState, Verified } from "../domain/Delivery.ts"
+import { LogEntry, LogStatus } from "../domain/LogEntry.ts"
+
+/* Errors: `{ "detail": … }` with the status. */
+
+export class BadRequest extends Data.TaggedError("BadRequest")<{ readonly detail: string }> {
+  readonly status = 400
+  override get message() {
+    return this.detail
+  }
+}
+
+export class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly detail: string }> {
+  readonly status = 401
+  override get message() {
+    return this.detail
+  }
+}
+
+export class NotFound extends Data.TaggedError("NotFound")<{ readonly detail: string }> {
+  readonly status = 404
+  override get message() {
+    return this.detail
+  }
+}
+
+export class Conflict extends Data.TaggedError("Conflict")<{ readonly detail: string }> {
+  readonly status = 409
+  override get message() {
+    return this.detail
+  }
+}
+
+export class Failed extends Data.TaggedError("Failed")<{ readonly detail: string }> {
+  readonly status = 500
+  override get message() {
+    return this.detail
+  }
+}
+
+export class NotReady extends Data.TaggedError("NotReady")<{ readonly detail: string }> {
+  readonly status = 503
+  override get message() {
+    return this.detail
+  }
+}
+
+/** The errors' body; what tells them apart is the status. */
+export const Detail = Schema.Struct({ detail: Schema.String }).annotations({
+  identifier: "Error",
+  description: "What was wrong, and what to do"
+})
+
+const onWire = <A extends { readonly detail: string; readonly status: number }>(
+  error: new (fields: { readonly detail: string }) => A,
+  status: A["status"]
+) =>
+  Schema.transform(Detail, Schema.instanceOf(error), {
+    strict: true,
+    decode: ({ detail }) => new error({ detail }),
+    encode: ({ detail }) => ({ detail })
+  }).annotations(HttpApiSchema.annotations({ status }))
+
+export const BadRequestBody = onWire(BadRequest, 400)
+export const UnauthorizedBody = onWire(Unauthorized, 401)
+export const NotFoundBody = onWire(NotFound, 404)
+export const ConflictBody = onWire(Conflict, 409)
+export const FailedBody = onWire(Failed, 500)
+export const NotReadyBody = onWire(NotReady, 503)
+
+/* Parameters */
+
+const allow = (allowed: string) => ({
+  description: allowed,
+  message: (issue: ParseResult.ParseIssue) => ({
+    message: `must be ${allowed}, and was ${JSON.stringify(issue.actual)}`,
+    override: true
+  })
+})
+
+/** One of these words, in any case. */
+const word = <A extends string>(words: Schema.Literal<[A, ...Array<A>]>) =>
+  Schema.compose(Schema.Uppercase, words, { strict: false }).annotations({
+    ...allow(`one of ${words.literals.join(", ")}`),
+    jsonSchema: { type: "string", enum: words.literals }
+  })
+
+const wholeNumber = (min: number, max: number) =>
+  Schema.compose(Schema.NumberFromString, Schema.Int.pipe(Schema.between(min, max))).annotations({
+    ...allow(`a whole number from ${min} to ${max}`),
+    jsonSchema: { type: "integer", minimum: min, maximum: max }
+  })
+
+const isDate = (text: string): boolean => {
+  const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00.000Z`) : Number.NaN
+  // the parser takes the 31st of every month
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
+}
+
+const date = Schema.String.pipe(Schema.filter(isDate)).annotations({
+  ...allow("a date, YYYY-MM-DD"),
+  jsonSchema: { type: "string", format: "date" }
+})
+
+const text = Schema.String.annotations(allow("given once"))
+
+const extension = Schema.transform(Schema.String, Schema.String, {
+  strict: true,
+  decode: (value) => value.toLowerCase().replace(/^\./, ""),
+  encode: (value) => value
+}).annotations({
+  ...allow("given once"),
+  description: "in any case, with or without its dot",
+  jsonSchema: { type: "string" }
+})
+
+/** Left out, or given: an undefined that is given would be one more thing that is allowed. */
+const optional = <S extends Schema.Schema.All>(schema: S) => Schema.optionalWith(schema, { exact: true })
+
+const strict = { parseOptions: { errors: "all", onExcessProperty: "error" } } as const
+
+const bytes = wholeNumber(0, Number.MAX_SAFE_INTEGER)
+
+const limit = wholeNumber(1, 1000)
+
+export const LogsParams = Schema.Struct({
+  status: optional(word(LogStatus)),
+  destination: optional(text),
+  filename: optional(text),
+  source: optional(text),
+  extension: optional(extension),
+  protocol: optional(text),
+  byte_size: optional(bytes),
+  byte_size__lte: optional(bytes),
+  byte_size__gte: optional(bytes),
+  created: optional(date),
+  created__lte: optional(date),
+  created__gte: optional(date),
+  ordering: optional(
+    Schema.Literal("created", "-created", "byte_size", "-byte_size").annotations(
+      allow("one of created, -created, byte_size, -byte_size")
+    )
+  ),
+  limit: optional(limit),
+  cursor: optional(text)
+}).annotations(strict)
+
+export const StatsParams = Schema.Struct({
+  interval: optional(Schema.Literal("day", "week", "month").annotations(allow("one of day, week, month")))
+}).annotations(strict)
+
+/** Words separated by commas. */
+const states = Schema.compose(
+  Schema.split(","),
+  Schema.Array(Schema.compose(Schema.Uppercase, DeliveryState, { strict: false })),
+  { strict: false }
+).annotations({
+  ...allow(`one or more of ${DeliveryState.literals.join(", ")}, separated by commas`),
+  jsonSchema: { type: "string" }
+})
+
+export const DeliveriesParams = Schema.Struct({
+  state: optional(states),
+  lane: optional(text),
+  limit: optional(limit),
+  cursor: optional(bytes)
+}).annotations(strict)
+
+export const LogPath = Schema.Struct({ id: Schema.UUID.annotations(allow("the id of a log entry, a UUID")) })
+
+export const DeliveryPath = Schema.Struct({ id: wholeNumber(1, Number.MAX_SAFE_INTEGER) })
+
+/* Bodies */
+
+const filled = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(8192)).annotations(
+  allow("a text of 1 to 8192 characters")
+)
+
+const isoTime = Schema.String.pipe(
+  Schema.filter((value) => /^\d{4}-\d{2}-\d{2}([T ]|$)/.test(value) && !Number.isNaN(Date.parse(value)))
+).annotations(allow("a time in ISO 8601, such as 2026-01-31T12:00:00Z"))
+
+const size = Schema.Int.pipe(Schema.between(0, Number.MAX_SAFE_INTEGER)).annotations(allow("a number of bytes"))
+
+/** An entry to be stored: what is left out is worked out from the rest. */
+export const NewLogEntry = Schema.Struct({
+  id: optional(Schema.UUID.annotations(allow("a UUID"))),
+  filename: filled,
+  source: filled,
+  destination: filled,
+  extension: optional(Schema.String.pipe(Schema.maxLength(255))),
+  worker: optional(filled),
+  protocol: filled,
+  status: word(LogStatus),
+  size: optional(filled),
+  byte_size: size,
+  reason: optional(Schema.NullOr(filled)),
+  created: optional(isoTime),
+  file_created: optional(Schema.NullOr(isoTime)),
+  file_modified: optional(Schema.NullOr(isoTime)),
+  sha256: optional(Schema.NullOr(filled)),
+  verified: optional(Schema.NullOr(Verified)),
+  route: optional(Schema.NullOr(filled)),
+  attempts: optional(Schema.NullOr(size)),
+  duration_ms: optional(Schema.NullOr(Schema.Number.pipe(Schema.nonNegative()))),
+  delivery: optional(Schema.NullOr(size))
+}).annotations({ ...strict, identifier: "NewLogEntry" })
+export type NewLogEntry = typeof NewLogEntry.Type
+
+/** A file to be explained: it need not exist. */
+export const FileToExplain = Schema.Struct({
+  file: Schema.String.pipe(Schema.startsWith("/"), Schema.maxLength(8192)).annotations(
+    allow("the absolute path of a file in a source")
+  )
+}).annotations({ ...strict, identifier: "FileToExplain" })
+
+/* Answers */
+
+export const LogEntries = Schema.Array(LogEntry.annotations({ identifier: "LogEntry" }))
+
+export const Stats = Schema.Array(
+  Schema.Struct({
+    start: Schema.String.annotations({ description: "the first day of the interval; weeks begin on Monday" }),
+    status: LogStatus,
+    destination: Schema.String,
+    protocol: Schema.String,
+    files: Schema.Number,
+    bytes: Schema.Number
+  }).annotations({ identifier: "StatsBucket" })
+)
+
+const time = Schema.String.annotations({ description: "ISO 8601, in UTC" })
+
+const delivery = {
+  id: Schema.Int,
+  state: DeliveryState,
+  /** The source's directory, and the file's path below it. */
+  source: Schema.String,
+  path: Schema.String,
+  size: Schema.Number,
+  modified: time,
+  /** Where it goes, without secrets. */
+  destination: Schema.String,
+  route: Schema.String,
+  lane: Schema.String,
+  attempts: Schema.Int,
+  due: Schema.NullOr(time),
+  reason: Schema.NullOr(Schema.String),
+  receipt: Schema.NullOr(
+    Schema.Struct({
+      bytes: Schema.Number,
+      sha256: Schema.NullOr(Schema.String),
+      said: Schema.String,
+      verified: Verified,
+      name: Schema.String
+    })
+  ),
+  created: time,
+  updated: time
+}
+
+export const DeliveryView = Schema.Struct(delivery).annotations({ identifier: "Delivery" })
+export type DeliveryView = typeof DeliveryView.Type
+
+export const DeliveryWithAttempts = Schema.Struct({
+  ...delivery,
+  /** The attempts that did not succeed, oldest first. */
+  history: Schema.Array(
+    Schema.Struct({
+      number: Schema.Int,
+      started: time,
+      ended: time,
+      outcome: DeliveryState,
+      reason: Schema.String
+    })
+  )
+}).annotations({ identifier: "DeliveryWithAttempts" })
+
+export const Replayed = Schema.Struct({ replayed: Schema.Int }).annotations({ identifier: "Replayed" })
+
+export const SourceView = Schema.Struct({
+  name: Schema.String,
+  path: Schema.String,
+  health: Schema.Literal("starting", "events", "polling", "missing"),
+  reason: Schema.NullOr(Schema.String),
+  settling: Schema.Number,
+  last_scan: Schema.NullOr(time),
+  accepted: Schema.Number,
+  unmatched: Schema.Number
+}).annotations({ identifier: "Source" })
+
+export const DestinationView = Schema.Struct({
+  lane: Schema.String,
+  health: Schema.Literal("up", "down"),
+  reason: Schema.NullOr(Schema.String),
+  probe: Schema.NullOr(time),
+  concurrency: Schema.Number,
+  queued: Schema.Number,
+  sending: Schema.Array(
+    Schema.Struct({
+      delivery: Schema.Int,
+      file: Schema.String,
+      destination: Schema.String,
+      size: Schema.Number,
+      bytes: Schema.Number,
+      started: time
+    })
+  ),
+  delivered: Schema.Number,
+  failed: Schema.Number,
+  /** Deliveries in the journal that are not delivered, by state. */
+  waiting: Schema.Record({ key: Schema.String, value: Schema.Number })
+}).annotations({ identifier: "Destination" })
+
+export const Health = Schema.Struct({ status: Schema.String })

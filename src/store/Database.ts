@@ -1,0 +1,136 @@
+/**
+ * The embedded database: SQLite in one file, in WAL mode, with this process as its only writer.
+ */
+import { Migrator, SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { Cause, Effect, Layer, Option, Schema } from "effect"
+import { migrations } from "./migrations/index.ts"
+
+/** The database can't be used. */
+export class DatabaseError extends Schema.TaggedError<DatabaseError>("filedispatch/DatabaseError")("DatabaseError", {
+  file: Schema.String,
+  reason: Schema.String,
+  cause: Schema.optionalWith(Schema.Defect, { as: "Option" })
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+export interface DatabaseOptions {
+  /** A path, or `:memory:`. */
+  readonly file: string
+  /** `power`: every commit is synced; `crash`: commits survive a killed process, not a power cut. */
+  readonly durability: "power" | "crash"
+}
+
+/** Opens the database, checks it, and brings its tables up to date. */
+export const layer = (options: DatabaseOptions): Layer.Layer<SqlClient.SqlClient, DatabaseError> =>
+  prepare(options).pipe(
+    Layer.effectDiscard,
+    Layer.provideMerge(SqliteClient.layer({ filename: options.file })),
+    Layer.catchAllCause((cause) => Layer.fail(databaseError(options.file, cause)))
+  )
+
+const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOptions) {
+  const sql = yield* SqlClient.SqlClient
+  const { version } = yield* first(VersionRow, sql`SELECT sqlite_version() AS version`)
+  if (olderThan(version, minimumSqlite)) {
+    return yield* new DatabaseError({
+      file: options.file,
+      reason:
+        `This build of SQLite is ${version}; versions before ${minimumSqlite} can corrupt a database in WAL mode. ` +
+        `Reinstall better-sqlite3.`,
+      cause: Option.none()
+    })
+  }
+  yield* sql`PRAGMA busy_timeout = 5000`.unprepared
+  yield* sql`PRAGMA synchronous = ${sql.literal(options.durability === "power" ? "FULL" : "NORMAL")}`.unprepared
+  const { pages } = yield* first(PagesRow, sql`SELECT page_count AS pages FROM pragma_page_count()`)
+  // reads the whole file: worth it while that takes well under a second
+  if (pages < 20_000) {
+    const check = yield* first(CheckRow, sql`PRAGMA quick_check(1)`.unprepared)
+    if (check.quick_check !== "ok") return yield* corrupt(options.file, check.quick_check)
+  }
+  yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "filedispatch_migrations" })
+})
+
+const minimumSqlite = "3.51.3"
+
+const VersionRow = Schema.Struct({ version: Schema.String })
+const PagesRow = Schema.Struct({ pages: Schema.Number })
+const CheckRow = Schema.Struct({ quick_check: Schema.String })
+
+const first = <A, I, E, R>(schema: Schema.Schema<A, I>, rows: Effect.Effect<ReadonlyArray<unknown>, E, R>) =>
+  Effect.flatMap(rows, (all) => Schema.decodeUnknown(schema)(all[0]))
+
+const olderThan = (version: string, minimum: string): boolean => {
+  const left = version.split(".").map(Number)
+  const right = minimum.split(".").map(Number)
+  for (let index = 0; index < right.length; index++) {
+    const difference = (left[index] ?? 0) - (right[index] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}
+
+const corrupt = (file: string, detail: string, cause: Option.Option<unknown> = Option.none()) =>
+  new DatabaseError({
+    file,
+    reason:
+      `The database ${file} is damaged (${detail}). Nothing was changed. Restore it from a backup, or move it away ` +
+      `to start with an empty journal: files still in the sources will then be dispatched again.`,
+    cause
+  })
+
+const databaseError = (file: string, cause: Cause.Cause<unknown>): DatabaseError => {
+  const error = Cause.squash(cause)
+  if (error instanceof DatabaseError) return error
+  const codes = sqliteCodes(error)
+  const some = Option.some(error)
+  const detail = lastMessage(error)
+  if (codes.some((code) => code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT"))) {
+    return corrupt(file, detail, some)
+  }
+  if (codes.some((code) => code.startsWith("SQLITE_READONLY"))) {
+    return new DatabaseError({
+      file,
+      reason: `The database ${file} is read-only. Make it and its directory writable for this user, or choose another with --db.`,
+      cause: some
+    })
+  }
+  if (codes.some((code) => code.startsWith("SQLITE_CANTOPEN")) || /directory does not exist/.test(detail)) {
+    return new DatabaseError({
+      file,
+      reason: `The database ${file} can't be opened (${detail}). Check that its directory exists and is writable, or choose another with --db.`,
+      cause: some
+    })
+  }
+  if (codes.some((code) => code.startsWith("SQLITE_FULL"))) {
+    return new DatabaseError({ file, reason: `The disk that holds the database ${file} is full.`, cause: some })
+  }
+  return new DatabaseError({ file, reason: `The database ${file} can't be used: ${detail}.`, cause: some })
+}
+
+/** The `code`s along the chain of causes: SqlError wraps the driver's own error. */
+export const sqliteCodes = (error: unknown): ReadonlyArray<string> =>
+  chain(error).flatMap((link) => (hasString(link, "code") ? [link.code] : []))
+
+const lastMessage = (error: unknown): string => {
+  const links = chain(error)
+  const last = links[links.length - 1]
+  return last instanceof Error ? last.message : String(last)
+}
+
+const chain = (error: unknown): ReadonlyArray<unknown> => {
+  const links: Array<unknown> = []
+  let link = error
+  while (link !== undefined && link !== null && links.length < 10) {
+    links.push(link)
+    link = typeof link === "object" && "cause" in link ? link.cause : undefined
+  }
+  return links
+}
+
+const hasString = <K extends string>(value: unknown, key: K): value is Record<K, string> =>
+  typeof value === "object" && value !== null && key in value && typeof Reflect.get(value, key) === "string"

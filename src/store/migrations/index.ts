@@ -1,0 +1,6 @@
+import initial from "./0001_initial.ts"
+
+/** All migrations, in order; keys are `number_name`. A released one is never changed. */
+export const migrations = {
+  "0001_initial": initial
+}

@@ -1,0 +1,271 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { LogRepo } from "../../src/store/LogRepo.ts"
+import { logEntry } from "../contracts/logRepo.ts"
+import { call, testServer } from "./testServer.ts"
+
+const entries = [
+  logEntry(1, {
+    filename: "holiday.mp4",
+    destination: "ftp://user@host/videos",
+    worker: "FTP worker",
+    protocol: "ftp",
+    status: "FAILED",
+    reason: "550",
+    byte_size: 900,
+    created: "2026-01-31T23:59:59.999Z"
+  }),
+  logEntry(2, { filename: "a.pdf", source: "/other", byte_size: 20, created: "2026-02-01T00:00:00.000Z" }),
+  logEntry(3, { filename: "b.pdf", byte_size: 30, created: "2026-02-01T10:00:00.000Z" }),
+  logEntry(4, { filename: "c.txt", byte_size: 4, created: "2026-02-02T00:00:00.000Z" })
+]
+
+const filled = Layer.effectDiscard(Effect.flatMap(LogRepo, (logs) => logs.append(entries))).pipe(
+  Layer.provideMerge(testServer())
+)
+
+const ids = (json: unknown): ReadonlyArray<number> =>
+  Array.isArray(json) ? json.map((entry: { readonly id: string }) => Number(entry.id.slice(-12))) : []
+
+describe("GET /api/v1/logs", () => {
+  const cases: ReadonlyArray<readonly [query: string, expected: ReadonlyArray<number>]> = [
+    ["", [4, 3, 2, 1]],
+    ["?status=FAILED", [1]],
+    ["?status=failed", [1]],
+    ["?status=SUCCEEDED", [4, 3, 2]],
+    ["?destination=ftp://user@host/videos", [1]],
+    ["?destination=file:///out", [4, 3, 2]],
+    ["?filename=a.pdf", [2]],
+    ["?filename=A.pdf", []],
+    ["?source=/other", [2]],
+    ["?extension=pdf", [3, 2]],
+    ["?extension=.PDF", [3, 2]],
+    ["?protocol=ftp", [1]],
+    ["?byte_size=20", [2]],
+    ["?byte_size__lte=20", [4, 2]],
+    ["?byte_size__gte=30", [3, 1]],
+    ["?created=2026-02-01", [3, 2]],
+    ["?created__lte=2026-02-01", [3, 2, 1]],
+    ["?created__gte=2026-02-01", [4, 3, 2]],
+    ["?extension=pdf&byte_size__gte=25&status=SUCCEEDED", [3]],
+    ["?ordering=created", [1, 2, 3, 4]],
+    ["?ordering=-created", [4, 3, 2, 1]],
+    ["?ordering=byte_size", [4, 2, 3, 1]],
+    ["?ordering=-byte_size", [1, 3, 2, 4]]
+  ]
+  for (const [query, expected] of cases) {
+    it.scopedLive(`${query === "" ? "(no filter)" : query} answers ${JSON.stringify(expected)}`, () =>
+      Effect.gen(function* () {
+        const answer = yield* call("GET", `/api/v1/logs${query}`)
+        expect(answer.status).toBe(200)
+        expect(ids(answer.json)).toEqual(expected)
+        expect(answer.headers["x-total-count"]).toBe(String(expected.length))
+        expect(answer.headers.link).toBe(undefined)
+      }).pipe(Effect.provide(filled))
+    )
+  }
+
+  it.scopedLive("pages by limit and the Link header, which keeps the filters", () =>
+    Effect.gen(function* () {
+      let path = "/api/v1/logs?limit=2&status=SUCCEEDED&ordering=byte_size"
+      const pages: Array<ReadonlyArray<number>> = []
+      while (path !== "") {
+        const { headers, json, status } = yield* call("GET", path)
+        expect(status).toBe(200)
+        expect(headers["x-total-count"]).toBe("3")
+        pages.push(ids(json))
+        path = /^<(\S+)>; rel="next"$/.exec(String(headers.link ?? ""))?.[1] ?? ""
+      }
+      expect(pages).toEqual([[4, 2], [3]])
+    }).pipe(Effect.provide(filled))
+  )
+
+  it.scopedLive("answers a hundred at most unless asked for more, and a thousand at most", () =>
+    Effect.gen(function* () {
+      const logs = yield* LogRepo
+      yield* logs.append(Array.from({ length: 1_100 }, (_, n) => logEntry(n + 10)))
+      expect(ids((yield* call("GET", "/api/v1/logs")).json)).toHaveLength(100)
+      expect(ids((yield* call("GET", "/api/v1/logs?limit=1000")).json)).toHaveLength(1000)
+      expect((yield* call("GET", "/api/v1/logs?limit=1001")).status).toBe(400)
+    }).pipe(Effect.provide(filled))
+  )
+
+  const bad: ReadonlyArray<readonly [query: string, detail: string]> = [
+    ["?status=DONE", 'status must be one of SUCCEEDED, FAILED, and was "DONE"'],
+    ["?created=2026-02-30", 'created must be a date, YYYY-MM-DD, and was "2026-02-30"'],
+    ["?created__lte=yesterday", 'created__lte must be a date, YYYY-MM-DD, and was "yesterday"'],
+    ["?byte_size=-1", 'byte_size must be a whole number from 0 to 9007199254740991, and was "-1"'],
+    ["?byte_size__gte=big", 'byte_size__gte must be a whole number from 0 to 9007199254740991, and was "big"'],
+    ["?limit=0", 'limit must be a whole number from 1 to 1000, and was "0"'],
+    ["?limit=1.5", 'limit must be a whole number from 1 to 1000, and was "1.5"'],
+    ["?ordering=size", 'ordering must be one of created, -created, byte_size, -byte_size, and was "size"'],
+    ["?filename=a&filename=b", 'filename must be given once, and was ["a","b"]'],
+    [
+      "?statu=FAILED",
+      "statu is not known here; known are status, destination, filename, source, extension, protocol, byte_size, byte_size__lte, byte_size__gte, created, created__lte, created__gte, ordering, limit, cursor"
+    ],
+    [
+      "?limit=x&ordering=y",
+      'ordering must be one of created, -created, byte_size, -byte_size, and was "y"; limit must be a whole number from 1 to 1000, and was "x"'
+    ],
+    [
+      "?cursor=nonsense",
+      "cursor is not one of this server for this ordering: take it from the Link header of the page before"
+    ]
+  ]
+  for (const [query, detail] of bad) {
+    it.scopedLive(`${query} is refused with what would do`, () =>
+      Effect.gen(function* () {
+        const answer = yield* call("GET", `/api/v1/logs${query}`)
+        expect([answer.status, answer.json]).toEqual([400, { detail }])
+      }).pipe(Effect.provide(filled))
+    )
+  }
+})
+
+describe("POST /api/v1/logs", () => {
+  const fields = {
+    filename: "Report.PDF",
+    source: "/inbox",
+    destination: "https://host/up",
+    protocol: "http",
+    status: "SUCCEEDED",
+    byte_size: 12_288
+  }
+
+  it.scopedLive("stores an entry of the original's fields as it is", () =>
+    Effect.gen(function* () {
+      const given = { ...fields, extension: "pdf", worker: "HTTP worker", size: "12.00 KB", reason: null }
+      const answer = yield* call("POST", "/api/v1/logs", { body: given })
+      expect(answer.status).toBe(201)
+      expect(answer.json).toMatchObject(given)
+      const listed = yield* call("GET", "/api/v1/logs")
+      expect(listed.json).toEqual([answer.json])
+    }).pipe(Effect.provide(testServer()))
+  )
+
+  it.scopedLive("works out what is left out", () =>
+    Effect.gen(function* () {
+      const { json, status } = yield* call("POST", "/api/v1/logs", { body: fields })
+      expect(status).toBe(201)
+      expect(json).toMatchObject({
+        extension: "pdf",
+        worker: "HTTP worker",
+        size: "12.00 KB",
+        reason: null,
+        sha256: null,
+        id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        created: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/)
+      })
+    }).pipe(Effect.provide(testServer()))
+  )
+
+  it.scopedLive("keeps id and time, the time in UTC, and no password", () =>
+    Effect.gen(function* () {
+      const id = logEntry(1).id
+      const body = { ...fields, id, created: "2026-01-31T12:00:00+02:00", destination: "ftp://user:s3cret@host/in" }
+      const { json, status } = yield* call("POST", "/api/v1/logs", { body })
+      expect(status).toBe(201)
+      expect(json).toMatchObject({ id, created: "2026-01-31T10:00:00.000Z", destination: "ftp://user@host/in" })
+      const again = yield* call("POST", "/api/v1/logs", { body })
+      expect([again.status, again.json]).toEqual([409, { detail: `there is an entry with the id ${id} already` }])
+    }).pipe(Effect.provide(testServer()))
+  )
+
+  const bad: ReadonlyArray<readonly [title: string, body: unknown, status: number, detail: string | RegExp]> = [
+    ["no JSON", "{", 400, /^the body is not valid JSON: /],
+    ["nothing", "", 400, /^the request: /],
+    ["another type", [1], 400, /^the request: /],
+    ["no name", { ...fields, filename: "" }, 400, 'filename must be a text of 1 to 8192 characters, and was ""'],
+    ["a missing field", { ...fields, source: undefined }, 400, "source is missing"],
+    ["a bad status", { ...fields, status: "OK" }, 400, 'status must be one of SUCCEEDED, FAILED, and was "OK"'],
+    ["a bad size", { ...fields, byte_size: "1" }, 400, 'byte_size must be a number of bytes, and was "1"'],
+    ["a bad time", { ...fields, created: "now" }, 400, /^created must be a time in ISO 8601/],
+    ["an unknown field", { ...fields, colour: "red" }, 400, /^colour is not known here; known are id, filename, /],
+    [
+      "too much",
+      { ...fields, reason: "x".repeat(8 * 1024 * 1024) },
+      413,
+      "the body is too large: 1048576 bytes at most"
+    ]
+  ]
+  for (const [title, body, status, detail] of bad) {
+    it.scopedLive(`refuses ${title}`, () =>
+      Effect.gen(function* () {
+        const answer = yield* call("POST", "/api/v1/logs", { body })
+        expect(answer.json).toEqual({ detail: typeof detail === "string" ? detail : expect.stringMatching(detail) })
+        expect(answer.status).toBe(status)
+        expect((yield* call("GET", "/api/v1/logs")).json).toEqual([])
+      }).pipe(Effect.provide(testServer()))
+    )
+  }
+
+  it.scopedLive("refuses a body that does not say its length, and what is not JSON by its type", () =>
+    Effect.gen(function* () {
+      const chunked = yield* call("POST", "/api/v1/logs", { body: fields, headers: { "transfer-encoding": "chunked" } })
+      expect([chunked.status, chunked.json]).toEqual([
+        411,
+        { detail: "the body must say how long it is, with Content-Length" }
+      ])
+      const form = yield* call("POST", "/api/v1/logs", {
+        body: "filename=a",
+        headers: { "content-type": "application/x-www-form-urlencoded" }
+      })
+      expect([form.status, form.json]).toEqual([
+        415,
+        { detail: "the body must be application/json, and was application/x-www-form-urlencoded" }
+      ])
+    }).pipe(Effect.provide(testServer()))
+  )
+})
+
+describe("/api/v1/logs/{id}", () => {
+  it.scopedLive("GET answers the entry, DELETE removes it, and then both answer 404", () =>
+    Effect.gen(function* () {
+      const path = `/api/v1/logs/${logEntry(2).id}`
+      expect(yield* call("GET", path)).toMatchObject({ status: 200, json: entries[1] })
+      expect(yield* call("DELETE", path)).toMatchObject({ status: 204, text: "" })
+      const missing = { status: 404, json: { detail: `there is no log entry with the id ${logEntry(2).id}` } }
+      expect(yield* call("GET", path)).toMatchObject(missing)
+      expect(yield* call("DELETE", path)).toMatchObject(missing)
+      expect((yield* call("GET", "/api/v1/logs")).headers["x-total-count"]).toBe("3")
+    }).pipe(Effect.provide(filled))
+  )
+
+  it.scopedLive("refuses what is no id", () =>
+    Effect.gen(function* () {
+      const answer = yield* call("GET", "/api/v1/logs/7")
+      expect([answer.status, answer.json]).toEqual([
+        400,
+        { detail: 'id must be the id of a log entry, a UUID, and was "7"' }
+      ])
+    }).pipe(Effect.provide(filled))
+  )
+})
+
+describe("GET /api/v1/stats", () => {
+  it.scopedLive("sums by day, week and month", () =>
+    Effect.gen(function* () {
+      const starts = (query: string) =>
+        Effect.map(call("GET", `/api/v1/stats${query}`), ({ json }) =>
+          Array.isArray(json)
+            ? json.map(({ files, start, status }) => `${String(start)} ${String(status)} ${String(files)}`)
+            : json
+        )
+      const days = ["2026-01-31 FAILED 1", "2026-02-01 SUCCEEDED 2", "2026-02-02 SUCCEEDED 1"]
+      expect(yield* starts("")).toEqual(days)
+      expect(yield* starts("?interval=day")).toEqual(days)
+      expect(yield* starts("?interval=week")).toEqual([
+        "2026-01-26 SUCCEEDED 2",
+        "2026-01-26 FAILED 1",
+        "2026-02-02 SUCCEEDED 1"
+      ])
+      expect(yield* starts("?interval=month")).toEqual(["2026-01-01 FAILED 1", "2026-02-01 SUCCEEDED 3"])
+      const bad = yield* call("GET", "/api/v1/stats?interval=year")
+      expect([bad.status, bad.json]).toEqual([
+        400,
+        { detail: 'interval must be one of day, week, month, and was "year"' }
+      ])
+    }).pipe(Effect.provide(filled))
+  )
+})

@@ -1,0 +1,246 @@
+/**
+ * The HTTP server on a loopback port of its own, over in-memory services whose answers a test can set.
+ */
+import { HttpServer } from "@effect/platform"
+import { Context, Effect, Layer, Option, PubSub, Ref, Stream } from "effect"
+import { type IncomingHttpHeaders, request } from "node:http"
+import * as CurrentSettings from "../../src/config/CurrentSettings.ts"
+import { Dispatcher, type DispatcherEvent, type LaneStatus } from "../../src/deliver/Dispatcher.ts"
+import { type Attempt, type Delivery, DeliveryId, replayable } from "../../src/domain/Delivery.ts"
+import { GenerationId, Stamp } from "../../src/domain/Generation.ts"
+import * as RelPath from "../../src/domain/RelPath.ts"
+import type { Settings } from "../../src/domain/Settings.ts"
+import * as Server from "../../src/http/Server.ts"
+import { Deliveries, type LaneCount } from "../../src/store/Deliveries.ts"
+import { Journal } from "../../src/store/Journal.ts"
+import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
+import { Intake, type SourceStatus } from "../../src/watch/Intake.ts"
+
+export const settings = (fields: Partial<Settings> = {}): Settings => ({
+  file: "/etc/filedispatch.yml",
+  sources: [],
+  routes: [],
+  http: { host: "127.0.0.1", port: 0, token: Option.none() },
+  monitor: { enabled: true, host: "127.0.0.1", port: 0 },
+  log: { level: "NONE", format: "pretty", file: undefined, rotate: { size: 1, keep: 1 }, retain: 1 },
+  db: ":memory:",
+  durability: "crash",
+  ...fields
+})
+
+export const delivery = (id: number, fields: Partial<Delivery> = {}): Delivery => ({
+  id: DeliveryId.make(id),
+  generation: {
+    id: GenerationId.make(id),
+    source: "/inbox",
+    path: RelPath.make(`file-${id}.txt`),
+    stamp: Stamp.make("1:2:3:4:5"),
+    size: 10,
+    mtime: 1_000,
+    born: 1_000,
+    after: { _tag: "Keep" }
+  },
+  route: "texts",
+  target: {
+    url: "ftp://user@host/in",
+    scheme: "ftp",
+    lane: "ftp://user@host:21",
+    host: "host",
+    port: 21,
+    username: "user",
+    path: "/in",
+    options: {
+      conflict: "overwrite",
+      retry: { attempts: 10, base: 1000, factor: 2, cap: 600_000 },
+      concurrency: 4,
+      timeout: 60_000,
+      fieldname: "file",
+      upload: "multipart",
+      method: null,
+      secure: "none"
+    }
+  },
+  name: RelPath.make(`file-${id}.txt`),
+  state: "PENDING",
+  attempts: 0,
+  due: null,
+  reason: null,
+  chosen: null,
+  sole: false,
+  interrupted: false,
+  receipt: null,
+  created: 2_000,
+  updated: 3_000,
+  ...fields
+})
+
+export const source: SourceStatus = {
+  name: "inbox",
+  path: "/inbox",
+  health: "events",
+  reason: null,
+  settling: 2,
+  lastScan: 5_000,
+  accepted: 7,
+  unmatched: 1
+}
+
+export const lane: LaneStatus = {
+  lane: "ftp://user@host:21",
+  health: "down",
+  reason: 'connection refused: is "host" running?',
+  probe: 9_000,
+  concurrency: 4,
+  queued: 3,
+  sending: [
+    { delivery: DeliveryId.make(1), file: "a", destination: "ftp://user@host/in/a", size: 9, bytes: 4, started: 1 }
+  ],
+  delivered: 5,
+  failed: 6
+}
+
+/** What the stubs answer, and what they were told. */
+export class World extends Context.Tag("test/World")<
+  World,
+  {
+    readonly deliveries: Map<number, Delivery>
+    readonly attempts: Array<Attempt>
+    readonly counts: Array<LaneCount>
+    readonly notified: Array<string>
+    readonly sources: Ref.Ref<ReadonlyArray<SourceStatus>>
+    readonly lanes: Ref.Ref<ReadonlyArray<LaneStatus>>
+    readonly events: PubSub.PubSub<DispatcherEvent>
+  }
+>() {}
+
+const world = Layer.effect(
+  World,
+  Effect.gen(function* () {
+    return {
+      deliveries: new Map<number, Delivery>(),
+      attempts: [],
+      counts: [],
+      notified: [],
+      sources: yield* Ref.make<ReadonlyArray<SourceStatus>>([source]),
+      lanes: yield* Ref.make<ReadonlyArray<LaneStatus>>([lane]),
+      events: yield* PubSub.unbounded<DispatcherEvent>()
+    }
+  })
+)
+
+const stubs = Layer.unwrapEffect(
+  Effect.map(World, (world) => {
+    const all = () => Array.from(world.deliveries.values()).sort((left, right) => right.id - left.id)
+    const change = (from: ReadonlyArray<string>, to: Delivery["state"], ids: ReadonlyArray<number> | "all") =>
+      Effect.sync(() => {
+        const changed = all().filter(({ id, state }) => from.includes(state) && (ids === "all" || ids.includes(id)))
+        for (const delivery of changed) world.deliveries.set(delivery.id, { ...delivery, state: to })
+        return changed
+      })
+    const unused = () => Effect.dieMessage("not part of these tests")
+    return Layer.mergeAll(
+      Layer.succeed(Deliveries, {
+        list: ({ before, lane, limit, states }) =>
+          Effect.sync(() =>
+            all()
+              .filter(({ id }) => before === undefined || id < before)
+              .filter(({ state }) => states === undefined || states.includes(state))
+              .filter(({ target }) => lane === undefined || target.lane === lane)
+              .slice(0, limit)
+          ),
+        get: (id) => Effect.sync(() => Option.fromNullable(world.deliveries.get(id))),
+        attempts: (id) => Effect.sync(() => world.attempts.filter((attempt) => attempt.delivery === id)),
+        counts: Effect.sync(() => world.counts)
+      }),
+      Layer.succeed(Journal, {
+        id: "test",
+        unknown: unused,
+        admit: unused,
+        claim: unused,
+        release: unused,
+        choose: unused,
+        conclude: unused,
+        disposals: unused,
+        disposed: unused,
+        recover: unused(),
+        backlog: unused(),
+        nextDue: unused,
+        unblock: unused,
+        replay: (ids) =>
+          Effect.map(change(replayable, "PENDING", ids), (changed) =>
+            changed.map(({ id, target }) => ({ id, lane: target.lane }))
+          ),
+        cancel: (ids) =>
+          Effect.map(change(["PENDING", "RETRY_WAIT", "BLOCKED", "DEAD"], "CANCELLED", ids), (changed) =>
+            changed.map(({ id }) => id)
+          ),
+        prune: unused
+      }),
+      Layer.succeed(Dispatcher, {
+        notify: (lanes) => Effect.sync(() => void world.notified.push(...lanes)),
+        status: Ref.get(world.lanes),
+        settled: unused(),
+        events: Stream.fromPubSub(world.events),
+        join: Effect.never
+      }),
+      Layer.succeed(Intake, {
+        hint: unused,
+        status: Ref.get(world.sources),
+        settled: unused(),
+        join: Effect.never
+      })
+    )
+  })
+)
+
+/** All that the server and the monitor need. */
+export const services = (fields: Partial<Settings> = {}) =>
+  Layer.mergeAll(LogRepoMemory.layer, stubs, CurrentSettings.layer(settings(fields))).pipe(Layer.provideMerge(world))
+
+export const testServer = (fields: Partial<Settings> = {}) => Server.layer.pipe(Layer.provideMerge(services(fields)))
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+  readonly json: unknown
+}
+
+export interface Call {
+  readonly headers?: Record<string, string>
+  /** A string is sent as it is. */
+  readonly body?: unknown
+}
+
+export const port = Effect.map(HttpServer.HttpServer, ({ address }) =>
+  address._tag === "TcpAddress" ? address.port : 0
+)
+
+/** A request as any program would send it. */
+export const call = (method: string, path: string, { body, headers = {} }: Call = {}) =>
+  Effect.flatMap(port, (port) =>
+    Effect.async<Answer, Error>((resume) => {
+      const sent = body === undefined || typeof body === "string" ? body : JSON.stringify(body)
+      const req = request({
+        host: "127.0.0.1",
+        port,
+        method,
+        path,
+        agent: false,
+        headers: { ...(sent === undefined ? {} : { "content-type": "application/json" }), ...headers }
+      })
+      req.on("error", (error) => resume(Effect.fail(error)))
+      req.on("response", (response) => {
+        let text = ""
+        response.setEncoding("utf8")
+        response.on("data", (chunk: string) => (text += chunk))
+        response.on("end", () => {
+          const json: unknown =
+            text !== "" && /json/.test(response.headers["content-type"] ?? "") ? JSON.parse(text) : undefined
+          resume(Effect.succeed({ status: response.statusCode ?? 0, headers: response.headers, text, json }))
+        })
+      })
+      req.end(sent)
+      return Effect.sync(() => req.destroy())
+    })
+  )

@@ -1,0 +1,142 @@
+/**
+ * A real vsftpd on a free port, with a temp folder as the root of an anonymous user who may do everything below
+ * `/upload`.
+ */
+import { spawn, type ChildProcess } from "node:child_process"
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { connect, createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Schedule, type Scope } from "effect"
+import * as RelPath from "../../src/domain/RelPath.ts"
+import { portOf } from "./http.ts"
+
+const executable = ["/usr/sbin/vsftpd", "/usr/local/sbin/vsftpd"].find((path) => existsSync(path))
+
+/** Whether vsftpd is installed, and whether this process may start it with a user of its own. */
+export const hasVsftpd = executable !== undefined && process.getuid?.() === 0
+
+export interface Vsftpd {
+  /** `ftp://127.0.0.1:port` */
+  readonly url: string
+  readonly port: number
+  /** The folder on this machine that is `/` at the server. */
+  readonly root: string
+  /** By absolute path at the server, as a RelPath. */
+  readonly read: (path: string) => Effect.Effect<Uint8Array | undefined>
+  readonly put: (path: string, bytes: Uint8Array) => Effect.Effect<void>
+  /** Every file below a folder, as absolute paths. */
+  readonly list: (path: string) => Effect.Effect<ReadonlyArray<string>>
+}
+
+export const startVsftpd: Effect.Effect<Vsftpd, never, Scope.Scope> = Effect.gen(function* () {
+  const folder = yield* Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "filedispatch-vsftpd-"))),
+    (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+  )
+  const port = yield* freePort
+  const root = join(folder, "root")
+  const config = join(folder, "vsftpd.conf")
+  const user = yield* Effect.promise(async () => {
+    await mkdir(join(folder, "empty"))
+    await mkdir(join(root, "upload"), { recursive: true })
+    await chmod(folder, 0o755)
+    const passwd = (await readFile("/etc/passwd", "utf8")).split("\n").map((line) => line.split(":"))
+    const entry = passwd.find(([name]) => name === "ftp") ?? passwd.find(([name]) => name === "nobody")
+    const [name = "nobody", , uid = "65534", gid = "65534"] = entry ?? []
+    // vsftpd runs no anonymous session in a root that it could write to
+    await chown(join(root, "upload"), Number(uid), Number(gid))
+    await writeFile(config, lines(port, root, join(folder, "empty"), name).join("\n"))
+    return { uid: Number(uid), gid: Number(gid) }
+  })
+  yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(executable ?? "vsftpd", [config], { stdio: "ignore", detached: true })),
+    (child) => stop(child)
+  )
+  yield* Effect.retry(canConnect(port), Schedule.spaced(20).pipe(Schedule.upTo("10 seconds"))).pipe(Effect.orDie)
+
+  const at = (path: string) => Buffer.concat([Buffer.from(root), Buffer.from(RelPath.toBytes(path))])
+  return {
+    url: `ftp://127.0.0.1:${port}`,
+    port,
+    root,
+    read: (path) => Effect.promise(() => readFile(at(path)).catch(() => undefined)),
+    put: (path, bytes) =>
+      Effect.promise(async () => {
+        const parent = path.slice(0, path.lastIndexOf("/"))
+        const missing: Array<string> = []
+        for (let folder = parent; !existsSync(at(folder)); folder = folder.slice(0, folder.lastIndexOf("/"))) {
+          missing.unshift(folder)
+        }
+        for (const folder of missing) {
+          await mkdir(at(folder))
+          await chown(at(folder), user.uid, user.gid)
+        }
+        await writeFile(at(path), bytes)
+        await chown(at(path), user.uid, user.gid)
+      }),
+    list: (path) => Effect.promise(() => walk(at(path), path))
+  }
+})
+
+const lines = (port: number, root: string, empty: string, user: string): ReadonlyArray<string> => [
+  "listen=YES",
+  "listen_address=127.0.0.1",
+  `listen_port=${port}`,
+  "background=NO",
+  "anonymous_enable=YES",
+  "no_anon_password=YES",
+  "local_enable=NO",
+  "write_enable=YES",
+  "anon_upload_enable=YES",
+  "anon_mkdir_write_enable=YES",
+  "anon_other_write_enable=YES",
+  "anon_world_readable_only=NO",
+  "anon_umask=022",
+  "seccomp_sandbox=NO",
+  "xferlog_enable=NO",
+  `anon_root=${root}`,
+  `ftp_username=${user}`,
+  `nopriv_user=${user}`,
+  `secure_chroot_dir=${empty}`,
+  ""
+]
+
+const freePort: Effect.Effect<number> = Effect.async((resume) => {
+  const server = createServer()
+  server.listen(0, "127.0.0.1", () => {
+    const port = portOf(server.address())
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const canConnect = (port: number) =>
+  Effect.async<void, Error>((resume) => {
+    const socket = connect(port, "127.0.0.1")
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (error) => resume(Effect.fail(error)))
+  })
+
+/** With its children, of which it has one for each session. */
+const stop = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    if (child.pid === undefined || child.exitCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    process.kill(-child.pid, "SIGTERM")
+  })
+
+const walk = async (directory: Buffer, path: string): Promise<ReadonlyArray<string>> => {
+  const entries = await readdir(directory, { withFileTypes: true, encoding: "buffer" }).catch(() => [])
+  const found: Array<string> = []
+  for (const entry of entries) {
+    const below = Buffer.concat([directory, Buffer.from("/"), entry.name])
+    const name = `${path.replace(/\/$/, "")}/${RelPath.fromBytes(entry.name)}`
+    if (entry.isDirectory()) found.push(...(await walk(below, name)))
+    else found.push(name)
+  }
+  return found
+}
