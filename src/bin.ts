@@ -1,12 +1,15 @@
 #!/usr/bin/env node
+import { layer as fileSystem } from "@effect/platform-node/NodeFileSystem"
+import { layer as path } from "@effect/platform-node/NodePath"
 import { runMain } from "@effect/platform-node/NodeRuntime"
-import { Cause, Exit } from "effect"
+import { layer as terminal } from "@effect/platform-node/NodeTerminal"
+import { Cause, Effect, Exit, Layer } from "effect"
 import { main } from "./cli/Cli.ts"
 
 // whoever reads may have had enough: `filedispatch logs | head`
 process.stdout.on("error", (error) => process.exit("code" in error && error.code === "EPIPE" ? 0 : 1))
 
-runMain(main(process.argv.slice(2)), {
+runMain(main(process.argv.slice(2)).pipe(Effect.provide(Layer.mergeAll(fileSystem, path, terminal))), {
   disableErrorReporting: true,
   disablePrettyLogger: true,
   // a signal interrupts, which is how a run is meant to end; runMain lets a second one end the process at once

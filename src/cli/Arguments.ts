@@ -1,239 +1,153 @@
 /**
- * The command line: what each command takes, how it is read, and its help.
- *
- * Node's own parser tells options, values and positionals apart; this module says which there are, and answers a wrong
- * command line with one clear line.
+ * What stands in front of the commands: a command line as people write it becomes one that @effect/cli can take in one
+ * way only. Which options there are, and which of them take a value, is read from the commands themselves.
  */
-import { Either } from "effect"
-import { parseArgs, type ParseArgsConfig } from "node:util"
+import * as AutoCorrect from "@effect/cli/AutoCorrect"
+import * as CliConfig from "@effect/cli/CliConfig"
+import type * as Usage from "@effect/cli/Usage"
+import { Either, Option } from "effect"
+import { parseArgs } from "node:util"
 import { usage, type Failure } from "./Failure.ts"
+import { parseLevel } from "./Logging.ts"
 
-export interface Flag {
-  readonly type: "boolean" | "string"
-  readonly short?: string
-  /** For those that take one: what the help calls the value. */
-  readonly value?: string
-  readonly about: string
-}
-
-export type Flags = { readonly [name: string]: Flag }
-
-export interface Command<F extends Flags = Flags> {
-  /** Empty for the program itself. */
+/** A command, by its name and what it takes. The program itself is the one whose name is empty. */
+export interface Known {
   readonly name: string
-  readonly about: string
-  readonly usage: ReadonlyArray<string>
-  readonly flags: F
-  /** What may follow the options: its name in messages, or undefined where nothing may. */
-  readonly operands?: string
+  readonly usage: Usage.Usage
 }
 
-/** The names of a command's options of one type. */
-type Names<F extends Flags, T extends Flag["type"]> = {
-  [K in keyof F]: [Extract<F[K]["type"], T>] extends [never] ? never : K
-}[keyof F] &
-  string
+/** What a command line asks for. */
+export type Request =
+  | { readonly _tag: "Help"; readonly command: string }
+  | { readonly _tag: "Version" }
+  /** For @effect/cli: without the program's own name, and with nothing left in it that has two meanings. */
+  | { readonly _tag: "Words"; readonly command: string; readonly words: ReadonlyArray<string> }
 
-/** What was given. */
-export interface Given<F extends Flags> {
-  readonly on: (name: Names<F, "boolean">) => boolean
-  readonly text: (name: Names<F, "string">) => string | undefined
-  readonly operands: ReadonlyArray<string>
-  /** `-h` or `-v`, which every command has; nothing else counts then. */
-  readonly builtIn: "help" | "version" | undefined
-}
+/** What every command has beside its own options. They are answered before any of those is looked at. */
+export const builtIns = {
+  help: { short: "h", about: "show this help" },
+  version: { short: "v", about: "show the version" }
+} as const
 
-const common = {
-  help: { type: "boolean", short: "h", about: "show this help" },
-  version: { type: "boolean", short: "v", about: "show the version" }
-} as const satisfies Flags
+/** How @effect/cli reads: `-H` is not `-h`; misspelt options are found here, where all of them are known. */
+export const config: CliConfig.CliConfig = CliConfig.make({
+  isCaseSensitive: true,
+  autoCorrectLimit: 0,
+  showBuiltIns: false
+})
 
-const config = { type: "string", short: "c", value: "CONFIG", about: "the config file (YAML)" } as const
-const json = { type: "boolean", about: "print JSON for programs to read" } as const
-
-export const root = {
-  name: "",
-  about: "Watches directories and dispatches every file that arrives to where it belongs.",
-  usage: ["filedispatch -c CONFIG [OPTIONS]", "filedispatch -x -p PIDFILE", "filedispatch COMMAND [OPTIONS]"],
-  flags: {
-    config,
-    host: { type: "string", short: "H", value: "IP", about: "the address of the HTTP server (127.0.0.1)" },
-    port: { type: "string", short: "P", value: "PORT", about: "the port of the HTTP server (3001)" },
-    "no-webapp": { type: "boolean", about: "start no HTTP server; the log is kept all the same" },
-    "no-monitor": { type: "boolean", about: "start no monitor console" },
-    daemon: { type: "boolean", short: "d", about: "run in the background" },
-    exit: { type: "boolean", short: "x", about: "stop the daemon that --pidfile names" },
-    pidfile: { type: "string", short: "p", value: "PIDFILE", about: "where the process id is kept while it runs" },
-    "log-file": { type: "string", value: "FILE", about: "as a daemon: where messages go" },
-    "log-level": { type: "string", value: "LEVEL", about: "TRACE, DEBUG, INFO, WARNING, ERROR, FATAL or NONE (INFO)" },
-    move: { type: "boolean", short: "m", about: "delete each file from its source once it is delivered" },
-    db: { type: "string", value: "FILE", about: "the journal's database" },
-    once: { type: "boolean", about: "deliver what is there, and exit when all is concluded" },
-    "dry-run": { type: "boolean", about: "touch nothing, print what would be done" },
-    ...common
-  }
-} as const satisfies Command
-
-export const check = {
-  name: "check",
-  about: "Reads a config and says what is wrong with it, or what it means.",
-  usage: ["filedispatch check -c CONFIG"],
-  flags: { config, ...common }
-} as const satisfies Command
-
-export const explain = {
-  name: "explain",
-  about: "Says where files would go, and why: which folders match and which do not. The files need not exist.",
-  usage: ["filedispatch explain -c CONFIG FILE..."],
-  flags: {
-    config,
-    source: { type: "string", value: "NAME", about: "take the files as those of this source" },
-    json,
-    ...common
-  },
-  operands: "FILE"
-} as const satisfies Command
-
-export const logs = {
-  name: "logs",
-  about: "Shows the log, newest first: one line for each concluded delivery.",
-  usage: ["filedispatch logs -c CONFIG [FILTERS]"],
-  flags: {
-    config,
-    status: { type: "string", value: "STATUS", about: "SUCCEEDED or FAILED" },
-    filename: { type: "string", value: "TEXT", about: "this file" },
-    source: { type: "string", value: "DIRECTORY", about: "from this source" },
-    destination: { type: "string", value: "URL", about: "to this target" },
-    extension: { type: "string", value: "EXT", about: "with this extension" },
-    protocol: { type: "string", value: "NAME", about: "over this protocol: file, http, ftp" },
-    limit: { type: "string", value: "N", about: "at most so many (100)" },
-    db: { type: "string", value: "FILE", about: "the journal's database" },
-    json,
-    ...common
-  }
-} as const satisfies Command
-
-export const retry = {
-  name: "retry",
-  about: "Brings dead deliveries back, in the running daemon or, where none runs, for its next start.",
-  usage: ["filedispatch retry -c CONFIG ID...", "filedispatch retry -c CONFIG --all"],
-  flags: {
-    config,
-    all: { type: "boolean", about: "all that are dead, ambiguous or cancelled" },
-    host: {
-      type: "string",
-      short: "H",
-      value: "IP",
-      about: "where the running daemon listens, if not as in the config"
-    },
-    port: { type: "string", short: "P", value: "PORT", about: "the same for its port" },
-    db: { type: "string", value: "FILE", about: "the journal's database" },
-    ...common
-  },
-  operands: "ID"
-} as const satisfies Command
-
-export const commands = [check, explain, logs, retry] as const
-
-/** Reads what follows the command's name. `-h` and `-v` win over everything that may be wrong beside them. */
-export const parse = <F extends Flags>(
-  command: Command<F>,
+/**
+ * Makes a command line plain.
+ *
+ * - The command is the first word or none: @effect/cli looks for it in all of them, also among values and files.
+ * - `-h` and `-v` win, whatever is wrong beside them. (@effect/cli has no `-v`, and `--help` only where all else is
+ *   right.)
+ * - `-dm`, `-pFILE`, `--flag=value`: each option under its long name, its value in a word of its own.
+ * - Options first, then `--` and the operands: a word such as `yes` after a boolean would be taken for its value, and
+ *   operands that begin with a dash for options.
+ * - Of an option that is given twice the last counts, as in most programs.
+ * - The level of `--log-level` in capitals: @effect/cli has an option of that name, which takes lower-case words, and
+ *   which would win.
+ */
+export const normalise = (
+  program: Known,
+  commands: ReadonlyArray<Known>,
   args: ReadonlyArray<string>
-): Either.Either<Given<F>, Failure> => {
-  const options: NonNullable<ParseArgsConfig["options"]> = command.flags
-  const { tokens, values } = parseArgs({
-    args: [...args],
-    options,
+): Either.Either<Request, Failure> => {
+  const [first] = args
+  if (first === undefined) {
+    return Either.left(usage("What shall be dispatched? Name a config: filedispatch -c CONFIG"))
+  }
+  const names = commands.map(({ name }) => name)
+  const isProgram = first.startsWith("-")
+  const command = isProgram ? program : commands.find(({ name }) => name === first)
+  if (command === undefined) return Either.left(usage(`There is no command "${first}".${meant(first, names)}`))
+
+  const { flags, operands: takesOperands } = contents(command.usage)
+  const { tokens } = parseArgs({
+    args: isProgram ? [...args] : args.slice(1),
+    options: Object.fromEntries([
+      ...flags.map(({ long, short, value }) => [long, { type: value === undefined ? "boolean" : "string", ...short }]),
+      ...Object.entries(builtIns).map(([long, { short }]) => [long, { type: "boolean", short }])
+    ]),
     strict: false,
     allowPositionals: true,
     tokens: true
   })
-  const wanted = (name: string) => tokens.some((token) => token.kind === "option" && token.name === name)
-  const builtIn = wanted("help") ? "help" : wanted("version") ? "version" : undefined
-  if (builtIn !== undefined) return Either.right({ on: wanted, text: () => undefined, operands: [], builtIn })
+  const wanted = (name: keyof typeof builtIns) => tokens.some((token) => token.kind === "option" && token.name === name)
+  if (wanted("help")) return Either.right({ _tag: "Help", command: command.name })
+  if (wanted("version")) return Either.right({ _tag: "Version" })
+
+  const options = new Map<string, ReadonlyArray<string>>()
   const operands: Array<string> = []
   for (const token of tokens) {
     if (token.kind === "option") {
-      const problem = problemOf(command, token)
+      const problem = problemOf(flags, token)
       if (problem !== undefined) return Either.left(usage(problem, command.name))
+      options.set(token.name, wordsOf(token.name, token.value, names))
     } else if (token.kind === "positional") {
-      if (command.operands === undefined) return Either.left(usage(unexpected(command, token.value), command.name))
+      if (!takesOperands) return Either.left(usage(unexpected(token.value, names, isProgram), command.name))
       operands.push(token.value)
     }
   }
   return Either.right({
-    on: (name) => values[name] === true,
-    text: (name) => {
-      const value = values[name]
-      return typeof value === "string" ? value : undefined
-    },
-    operands,
-    builtIn
+    _tag: "Words",
+    command: command.name,
+    words: [
+      ...(isProgram ? [] : [command.name]),
+      ...[...options.values()].flat(),
+      ...(operands.length === 0 ? [] : ["--", ...operands])
+    ]
   })
 }
 
-/** The command of that name. */
-export const find = (name: string): Either.Either<(typeof commands)[number], Failure> => {
-  const found = commands.find((command) => command.name === name)
-  if (found !== undefined) return Either.right(found)
-  const near = nearest(
-    name,
-    commands.map((command) => command.name)
-  )
-  return Either.left(usage(`There is no command "${name}".${near === undefined ? "" : ` Did you mean "${near}"?`}`))
+interface Flag {
+  readonly long: string
+  readonly short: { readonly short?: string }
+  /** For those that take one: what the help calls it. */
+  readonly value: string | undefined
 }
 
-/** The value of an option that must be there. */
-export const required = (command: Command, name: string, value: string | undefined): Either.Either<string, Failure> => {
-  if (value !== undefined) return Either.right(value)
-  const flag = command.flags[name]
-  return Either.left(usage(`Which ${name}? Say it with ${spelling(name, flag)}.`, command.name))
-}
-
-/** A whole number within these bounds. */
-export const integer = (
-  command: Command,
-  name: string,
-  value: string,
-  min: number,
-  max: number
-): Either.Either<number, Failure> => {
-  const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
-  return number >= min && number <= max
-    ? Either.right(number)
-    : Either.left(usage(`--${name} is "${value}", but must be a whole number from ${min} to ${max}.`, command.name))
-}
-
-/** The help of a command, as plain text. */
-export const help = (command: Command): string => {
-  const options = Object.entries(command.flags).map(([name, flag]): readonly [string, string] => [
-    `${flag.short === undefined ? "    " : `-${flag.short}, `}--${name}${flag.value === undefined ? "" : ` ${flag.value}`}`,
-    flag.about
-  ])
-  const sections = [
-    command.about,
-    `Usage:\n${command.usage.map((text) => `  ${text}`).join("\n")}`,
-    `Options:\n${columns(options)}`
-  ]
-  if (command.name === "") {
-    sections.push(
-      `Commands:\n${columns(commands.map((each) => [each.name, each.about]))}`,
-      "Exit codes: 0 done; 1 a failure at run time; 2 wrong usage or config; 3 another process holds the journal."
-    )
+/** The options in what @effect/cli says of a command's usage, and whether it takes anything else. */
+const contents = (self: Usage.Usage): { readonly flags: ReadonlyArray<Flag>; readonly operands: boolean } => {
+  switch (self._tag) {
+    case "Named": {
+      const long = self.names.find((name) => name.startsWith("--"))
+      const short = self.names.find((name) => /^-[^-]$/.test(name))
+      const flag: Flag | undefined =
+        long === undefined
+          ? undefined
+          : {
+              long: long.slice(2),
+              short: short === undefined ? {} : { short: short.slice(1) },
+              value: Option.getOrUndefined(self.acceptedValues)
+            }
+      return { flags: flag === undefined ? [] : [flag], operands: self.names.some((name) => name.startsWith("<")) }
+    }
+    case "Optional":
+    case "Repeated":
+      return contents(self.usage)
+    case "Alternation":
+    case "Concat": {
+      const left = contents(self.left)
+      const right = contents(self.right)
+      return { flags: [...left.flags, ...right.flags], operands: left.operands || right.operands }
+    }
+    case "Empty":
+    case "Mixed":
+      return { flags: [], operands: false }
   }
-  return sections.join("\n\n")
 }
 
-const columns = (rows: ReadonlyArray<readonly [string, string]>): string => {
-  const width = Math.max(...rows.map(([left]) => left.length))
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join("\n")
+/** In one word where the value would be mistaken for the name of a command, or for the end of the options. */
+const wordsOf = (name: string, value: string | undefined, commands: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (value === undefined) return [`--${name}`]
+  if (value === "--" || commands.includes(value)) return [`--${name}=${value}`]
+  return [`--${name}`, name === "log-level" ? (parseLevel(value) ?? value) : value]
 }
-
-const spelling = (name: string, flag: Flag | undefined): string =>
-  `${flag?.short === undefined ? "" : `-${flag.short} or `}--${name}${flag?.value === undefined ? "" : ` ${flag.value}`}`
 
 const problemOf = (
-  command: Command,
+  flags: ReadonlyArray<Flag>,
   token: {
     readonly name: string
     readonly rawName: string
@@ -241,12 +155,14 @@ const problemOf = (
     readonly inlineValue?: boolean | undefined
   }
 ): string | undefined => {
-  const flag = Object.hasOwn(command.flags, token.name) ? command.flags[token.name] : undefined
+  const flag = flags.find(({ long }) => long === token.name)
   if (flag === undefined) {
-    const near = nearest(token.name, Object.keys(command.flags))
-    return `There is no option ${token.rawName}.${near === undefined ? "" : ` Did you mean --${near}?`}`
+    return `There is no option ${token.rawName}.${meant(
+      token.rawName,
+      flags.map(({ long }) => `--${long}`)
+    )}`
   }
-  if (flag.type === "boolean") return token.value === undefined ? undefined : `${token.rawName} takes no value.`
+  if (flag.value === undefined) return token.value === undefined ? undefined : `${token.rawName} takes no value.`
   if (token.value === undefined || token.value === "") return `${token.rawName} needs a value: ${flag.value}.`
   // `-c -d` is a forgotten value far more often than a file that is called -d, which can be given as --config=-d
   if (token.inlineValue === false && token.value.startsWith("-") && token.value !== "-") {
@@ -255,28 +171,18 @@ const problemOf = (
   return undefined
 }
 
-const unexpected = (command: Command, value: string): string =>
-  commands.some((each) => each.name === value)
-    ? `The command comes first: filedispatch ${value} …`
-    : `"${value}" is not expected here${command.name === "" ? ": a config is given with -c, a directory in the config" : ""}.`
+const unexpected = (word: string, commands: ReadonlyArray<string>, isProgram: boolean): string =>
+  commands.includes(word)
+    ? `The command comes first: filedispatch ${word} …`
+    : `"${word}" is not expected here${isProgram ? ": a config is given with -c, a directory in the config" : ""}.`
 
 /** The name that was probably meant: at most two letters away. */
-const nearest = (name: string, candidates: ReadonlyArray<string>): string | undefined =>
-  candidates
-    .map((candidate) => ({ candidate, distance: distance(name, candidate) }))
-    .filter(({ candidate, distance }) => distance <= 2 && distance < candidate.length)
-    .sort((left, right) => left.distance - right.distance)[0]?.candidate
-
-/** Levenshtein's distance. */
-const distance = (left: string, right: string): number => {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= left.length; i += 1) {
-    const next = [i]
-    for (let j = 1; j <= right.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[right.length] ?? 0
+const meant = (name: string, candidates: ReadonlyArray<string>): string => {
+  const [nearest] = candidates
+    .map((candidate) => ({ candidate, distance: AutoCorrect.levensteinDistance(name, candidate, config) }))
+    .filter(({ candidate, distance }) => distance <= 2 && distance < candidate.replace(/^--/, "").length)
+    .sort((left, right) => left.distance - right.distance)
+  return nearest === undefined
+    ? ""
+    : ` Did you mean ${name.startsWith("-") ? nearest.candidate : `"${nearest.candidate}"`}?`
 }

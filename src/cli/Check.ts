@@ -4,12 +4,12 @@
 import { Effect } from "effect"
 import { statSync } from "node:fs"
 import type { Settings } from "../domain/Settings.ts"
-import * as Arguments from "./Arguments.ts"
+import type { Given } from "./CheckCommand.ts"
 import { loadAndWarn } from "./Load.ts"
 import * as Output from "./Output.ts"
 
-export const check = Effect.fn("Check.check")(function* (given: Arguments.Given<typeof Arguments.check.flags>) {
-  const settings = yield* loadAndWarn(yield* Arguments.required(Arguments.check, "config", given.text("config")))
+export const check = Effect.fn("Check.check")(function* (given: Given) {
+  const settings = yield* loadAndWarn(given.config)
   for (const source of settings.sources) {
     const problem = directoryProblem(source.path)
     if (problem !== undefined) yield* Output.note(`warning: the source ${source.path} ${problem}`)

@@ -1,23 +1,47 @@
 /**
- * The program: finds the command, runs it, and answers the exit code.
+ * The program: its commands together, and how a command line becomes an exit code.
  */
+import type * as CliApp from "@effect/cli/CliApp"
+import * as Command from "@effect/cli/Command"
+import * as CommandDescriptor from "@effect/cli/CommandDescriptor"
 import { Cause, Effect } from "effect"
 import { readFileSync } from "node:fs"
 import * as Arguments from "./Arguments.ts"
+import { check } from "./CheckCommand.ts"
 import * as Daemon from "./Daemon.ts"
-import { usage, type Failure } from "./Failure.ts"
+import { explain } from "./ExplainCommand.ts"
+import { usage, type Ended, type Failure } from "./Failure.ts"
+import * as Help from "./Help.ts"
+import { logs } from "./LogsCommand.ts"
 import * as Output from "./Output.ts"
+import { retry } from "./RetryCommand.ts"
+import { run } from "./RunCommand.ts"
+
+const program = run.pipe(Command.withSubcommands([check, explain, logs, retry]))
 
 /** Runs a command line, without the program's own name. Never fails: what goes wrong is said, and the code tells. */
-export const main = (args: ReadonlyArray<string>): Effect.Effect<number> =>
-  dispatch(args).pipe(
-    Effect.catchAll((failure) =>
-      Effect.gen(function* () {
-        const heard = yield* Daemon.failed(failure)
-        if (!heard) yield* Output.note(failure.message)
-        return failure.code
-      })
-    ),
+export const main = (args: ReadonlyArray<string>): Effect.Effect<number, never, CliApp.CliApp.Environment> =>
+  request(args).pipe(
+    Effect.flatMap((asked): Effect.Effect<void, Failure | Ended, CliApp.CliApp.Environment> => {
+      switch (asked._tag) {
+        case "Help":
+          return Output.line(help(asked.command, Output.onTerminal("stdout") && process.env["NO_COLOR"] === undefined))
+        case "Version":
+          return Output.line(version())
+        case "Words":
+          return Effect.flatMap(parse(asked), program.handler)
+      }
+    }),
+    Effect.as(0),
+    Effect.catchTags({
+      Ended: ({ code }) => Effect.succeed(code),
+      Failure: (failure) =>
+        Effect.gen(function* () {
+          const heard = yield* Daemon.failed(failure)
+          if (!heard) yield* Output.note(failure.message)
+          return failure.code
+        })
+    }),
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.failCause(cause).pipe(Effect.orDie)
@@ -25,65 +49,45 @@ export const main = (args: ReadonlyArray<string>): Effect.Effect<number> =>
     )
   )
 
-// the commands are loaded when they are run: each pays only for what it needs
-const dispatch = (args: ReadonlyArray<string>): Effect.Effect<number, Failure> =>
-  Effect.gen(function* () {
-    const [first] = args
-    if (first === undefined) return yield* usage("What shall be dispatched? Name a config: filedispatch -c CONFIG")
-    if (first.startsWith("-")) {
-      return yield* handle(Arguments.root, args, (given) =>
-        Effect.flatMap(
-          Effect.promise(() => import("./Run.ts")),
-          ({ run }) => run(given, args)
-        )
-      )
-    }
-    const rest = args.slice(1)
-    const command = yield* Arguments.find(first)
-    switch (command.name) {
-      case "check":
-        return yield* handle(command, rest, (given) =>
-          Effect.flatMap(
-            Effect.promise(() => import("./Check.ts")),
-            ({ check }) => check(given)
-          )
-        )
-      case "explain":
-        return yield* handle(command, rest, (given) =>
-          Effect.flatMap(
-            Effect.promise(() => import("./Explain.ts")),
-            ({ explain }) => explain(given)
-          )
-        )
-      case "logs":
-        return yield* handle(command, rest, (given) =>
-          Effect.flatMap(
-            Effect.promise(() => import("./Logs.ts")),
-            ({ logs }) => logs(given)
-          )
-        )
-      case "retry":
-        return yield* handle(command, rest, (given) =>
-          Effect.flatMap(
-            Effect.promise(() => import("./Retry.ts")),
-            ({ retry }) => retry(given)
-          )
-        )
-    }
-  })
+/** What a command line asks for. */
+export const request = (args: ReadonlyArray<string>) => Arguments.normalise(known[0], known.slice(1), args)
 
-const handle = <F extends Arguments.Flags>(
-  command: Arguments.Command<F>,
-  args: ReadonlyArray<string>,
-  body: (given: Arguments.Given<F>) => Effect.Effect<number, Failure>
-): Effect.Effect<number, Failure> =>
-  Effect.gen(function* () {
-    const given = yield* Arguments.parse(command, args)
-    const shown = given.builtIn
-    if (shown === undefined) return yield* body(given)
-    yield* Output.line(shown === "help" ? Arguments.help(command) : version())
-    return 0
-  })
+/** What a command is given, as its options and arguments say; or what is wrong with it, in one line and a hint. */
+export const parse = ({ command, words }: Extract<Arguments.Request, { readonly _tag: "Words" }>) =>
+  // `Command.run` would do this and print what is wrong by itself, in colours, also where nobody sees them
+  CommandDescriptor.parse(program.descriptor, ["filedispatch", ...words], Arguments.config).pipe(
+    Effect.mapError(({ error }) => {
+      const [line = "This makes no sense."] = Help.render(error, false).split("\n")
+      return usage(line, command)
+    }),
+    Effect.flatMap((directive) =>
+      directive._tag === "UserDefined" && directive.leftover.length === 0
+        ? Effect.succeed(directive.value)
+        : Effect.dieMessage(`not understood: ${words.join(" ")}`)
+    )
+  )
+
+/** The help of a command, by its name; empty for the program's own. */
+export const help = (name: string, terminal: boolean): string => {
+  const [own, ...topics] = known
+  const topic = topics.find((each) => each.name === name)
+  return Help.render(topic === undefined ? Help.page(own, topics) : Help.page(topic), terminal)
+}
+
+const topic = <Name extends string, R, E, A>(
+  command: Command.Command<Name, R, E, A>,
+  name: string = nameOf(command)
+) => ({
+  name,
+  usage: Command.getUsage(command),
+  doc: Command.getHelp(command, Arguments.config)
+})
+
+const nameOf = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>): string =>
+  [...Command.getNames(command)].join()
+
+/** For the normalisation and the help: the program itself, and its commands. */
+const known = [topic(run, ""), topic(check), topic(explain), topic(logs), topic(retry)] as const
 
 /** From package.json, which lies above the program however that was built. */
 const version = (): string => {

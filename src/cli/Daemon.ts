@@ -25,12 +25,12 @@ export const isDaemon: boolean = process.env[variable] === "1" && process.send !
 if (isDaemon) delete process.env[variable]
 
 /** Starts this program in the background with the same arguments. Answers its pid once it runs. */
-export const start = (args: ReadonlyArray<string>, logFile: string | undefined): Effect.Effect<number, Failure> =>
+export const start = (logFile: string | undefined): Effect.Effect<number, Failure> =>
   Effect.acquireUseRelease(
     openLog(logFile),
     (log) =>
       Effect.acquireUseRelease(
-        Effect.sync(() => launch(args, log ?? "ignore")),
+        Effect.sync(() => launch(log ?? "ignore")),
         (child) => Effect.flatMap(firstWord(child), (word) => conclude(child, word, logFile)),
         // a daemon that is not known to run must not stay behind
         (child, exit) => Effect.sync(() => void (exit._tag === "Success" ? child.unref() : child.kill("SIGTERM")))
@@ -59,14 +59,12 @@ const tell = (word: Word): Effect.Effect<void> =>
     })
   })
 
-const launch = (args: ReadonlyArray<string>, output: number | "ignore"): ChildProcess => {
-  const [script = ""] = process.argv.slice(1)
-  return spawn(process.execPath, [...process.execArgv, script, ...args], {
+const launch = (output: number | "ignore"): ChildProcess =>
+  spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
     env: { ...process.env, [variable]: "1" },
     stdio: ["ignore", output, output, "ipc"]
   })
-}
 
 /** The first thing that is heard of the child; none where it ended without a word. */
 const firstWord = (child: ChildProcess): Effect.Effect<Option.Option<Word>> =>

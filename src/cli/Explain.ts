@@ -7,23 +7,22 @@ import type { Explanation, Predicate } from "../domain/Explanation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Settings, Source } from "../domain/Settings.ts"
 import * as Router from "../route/Router.ts"
-import * as Arguments from "./Arguments.ts"
-import { Failure, usage } from "./Failure.ts"
+import type { Given } from "./ExplainCommand.ts"
+import { Failure } from "./Failure.ts"
 import { load } from "./Load.ts"
 import * as Output from "./Output.ts"
 
-export const explain = Effect.fn("Explain.explain")(function* (given: Arguments.Given<typeof Arguments.explain.flags>) {
-  if (given.operands.length === 0) return yield* usage("Which files? Name them: explain -c CONFIG FILE...", "explain")
-  const settings = yield* load(yield* Arguments.required(Arguments.explain, "config", given.text("config")))
-  const name = given.text("source")
+export const explain = Effect.fn("Explain.explain")(function* (given: Given) {
+  const settings = yield* load(given.config)
+  const name = given.source
   const chosen = settings.sources.filter((source) => name === undefined || source.name === name)
   if (chosen.length === 0) {
     const known = settings.sources.map((source) => source.name).join(", ")
     return yield* new Failure({ code: 2, message: `There is no source "${name}" in ${settings.file}, but: ${known}.` })
   }
-  const places = yield* Effect.forEach(given.operands, (file) => locate(file, chosen, settings))
+  const places = yield* Effect.forEach(given.files, (file) => locate(file, chosen, settings))
   const explanations = places.flat().map(({ path, source }) => Router.explain(settings, source, RelPath.make(path)))
-  yield* Output.line(given.on("json") ? JSON.stringify(explanations, null, 2) : explanations.map(describe).join("\n\n"))
+  yield* Output.line(given.json ? JSON.stringify(explanations, null, 2) : explanations.map(describe).join("\n\n"))
   return 0
 })
 

@@ -12,6 +12,9 @@ export class Failure extends Data.TaggedError("Failure")<{
   readonly message: string
 }> {}
 
+/** A command has said all that it had to say, and ends with this code. */
+export class Ended extends Data.TaggedError("Ended")<{ readonly code: number }> {}
+
 /** The command line makes no sense. */
 export const usage = (message: string, command?: string): Failure =>
   new Failure({ code: 2, message: `${message}\nTry: filedispatch${command ? ` ${command}` : ""} --help` })

@@ -5,52 +5,37 @@ import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Cause, Effect, Layer, Option } from "effect"
 import { existsSync } from "node:fs"
 import { resolve } from "node:path"
-import type { LogEntry, LogStatus } from "../domain/LogEntry.ts"
+import type { LogEntry } from "../domain/LogEntry.ts"
 import { LogRepo, type LogFilter } from "../store/LogRepo.ts"
 import * as LogRepoSql from "../store/LogRepoSql.ts"
 import * as ReadSql from "../store/ReadSql.ts"
-import * as Arguments from "./Arguments.ts"
-import { Failure, from, usage } from "./Failure.ts"
+import { Failure, from } from "./Failure.ts"
 import { load } from "./Load.ts"
+import type { Given } from "./LogsCommand.ts"
 import * as Output from "./Output.ts"
 
-type Given = Arguments.Given<typeof Arguments.logs.flags>
-
 export const logs = Effect.fn("Logs.logs")(function* (given: Given) {
-  const filter = yield* filterOf(given)
-  const limitText = given.text("limit")
-  const limit =
-    limitText === undefined ? 100 : yield* Arguments.integer(Arguments.logs, "limit", limitText, 1, 1_000_000_000)
-  const settings = yield* load(yield* Arguments.required(Arguments.logs, "config", given.text("config")), {
-    db: given.text("db")
-  })
+  const settings = yield* load(given.config, { db: given.db })
   if (!existsSync(settings.db)) {
     yield* Output.note(`There is no log yet: ${settings.db} does not exist.`)
-    if (given.on("json")) yield* Output.line("[]")
+    if (given.json) yield* Output.line("[]")
     return 0
   }
-  yield* show(filter, limit, given.on("json")).pipe(Effect.provide(layer(settings.db)), Effect.mapError(from))
+  yield* show(filterOf(given), given.limit ?? 100, given.json).pipe(
+    Effect.provide(layer(settings.db)),
+    Effect.mapError(from)
+  )
   return 0
 })
 
-const filterOf = Effect.fnUntraced(function* (given: Given) {
-  const status = given.text("status")?.toUpperCase()
-  if (status !== undefined && !isStatus(status)) {
-    return yield* usage(`--status is "${given.text("status")}", but must be SUCCEEDED or FAILED.`, "logs")
-  }
-  const source = given.text("source")
-  const filter: LogFilter = {
-    status,
-    destination: given.text("destination"),
-    filename: given.text("filename"),
-    source: source === undefined ? undefined : resolve(source),
-    extension: given.text("extension")?.replace(/^\./, "").toLowerCase(),
-    protocol: given.text("protocol")?.toLowerCase()
-  }
-  return filter
+const filterOf = (given: Given): LogFilter => ({
+  status: given.status,
+  destination: given.destination,
+  filename: given.filename,
+  source: given.source === undefined ? undefined : resolve(given.source),
+  extension: given.extension?.replace(/^\./, "").toLowerCase(),
+  protocol: given.protocol?.toLowerCase()
 })
-
-const isStatus = (text: string): text is LogStatus => text === "SUCCEEDED" || text === "FAILED"
 
 /** The log of a database that this process may only read. */
 const layer = (file: string): Layer.Layer<LogRepo, Failure> =>

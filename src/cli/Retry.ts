@@ -14,21 +14,19 @@ import * as JournalSql from "../store/JournalSql.ts"
 import * as Lock from "../store/Lock.ts"
 import * as LogRepoSql from "../store/LogRepoSql.ts"
 import * as ReadSql from "../store/ReadSql.ts"
-import * as Arguments from "./Arguments.ts"
 import { Failure, from, usage } from "./Failure.ts"
 import { load } from "./Load.ts"
 import * as Output from "./Output.ts"
+import type { Given } from "./RetryCommand.ts"
 
-type Given = Arguments.Given<typeof Arguments.retry.flags>
 type Wanted = ReadonlyArray<DeliveryId> | "all"
 
 export const retry = Effect.fn("Retry.retry")(function* (given: Given) {
   const wanted = yield* wantedOf(given)
-  const port = given.text("port")
-  const settings = yield* load(yield* Arguments.required(Arguments.retry, "config", given.text("config")), {
-    db: given.text("db"),
-    host: given.text("host"),
-    port: port === undefined ? undefined : yield* Arguments.integer(Arguments.retry, "port", port, 1, 65_535),
+  const settings = yield* load(given.config, {
+    db: given.db,
+    host: given.host,
+    port: given.port,
     // no server is started here
     noHttp: true
   })
@@ -49,20 +47,11 @@ export const retry = Effect.fn("Retry.retry")(function* (given: Given) {
   return 0
 })
 
-const wantedOf = (given: Given): Either.Either<Wanted, Failure> => {
-  const all = given.on("all")
-  if (all && given.operands.length > 0) return Either.left(usage("--all and an ID exclude each other.", "retry"))
+const wantedOf = ({ all, ids }: Given): Either.Either<Wanted, Failure> => {
+  if (all && ids.length > 0) return Either.left(usage("--all and an ID exclude each other.", "retry"))
   if (all) return Either.right("all")
-  if (given.operands.length === 0) {
-    return Either.left(usage("Which deliveries? Give their IDs, or --all.", "retry"))
-  }
-  return Either.all(
-    given.operands.map((text) =>
-      /^\d{1,15}$/.test(text)
-        ? Either.right(DeliveryId.make(Number(text)))
-        : Either.left(usage(`"${text}" is no ID of a delivery: those are whole numbers.`, "retry"))
-    )
-  )
+  if (ids.length === 0) return Either.left(usage("Which deliveries? Give their IDs, or --all.", "retry"))
+  return Either.right(ids.map((id) => DeliveryId.make(id)))
 }
 
 interface Brought {

@@ -6,8 +6,8 @@ import type { Generation } from "../domain/Generation.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
 
 export interface Committer {
-  /** Hands an outcome over; waits only where the journal can't keep up. */
-  readonly offer: (conclusion: Conclusion) => Effect.Effect<void>
+  /** Hands outcomes over; waits only where the journal can't keep up. */
+  readonly offer: (conclusions: ReadonlyArray<Conclusion>) => Effect.Effect<void>
   /** Whether everything that was handed over is committed. */
   readonly idle: Effect.Effect<boolean>
   /** Drains for ever. */
@@ -42,10 +42,10 @@ export const make = (options: {
     })
 
     return {
-      offer: (conclusion) =>
+      offer: (conclusions) =>
         Effect.suspend(() => {
-          unfinished += 1
-          return Queue.offer(outcomes, conclusion)
+          unfinished += conclusions.length
+          return Queue.offerAll(outcomes, conclusions)
         }),
       idle: Effect.sync(() => unfinished === 0),
       run: Effect.forever(step)
@@ -62,6 +62,6 @@ const largest = 512
  * machine's clock: this is about the disk, and not about anything that a test would want to control.
  */
 const gather = Effect.async<void>((resume) => {
-  const timer = setTimeout(() => resume(Effect.void), 8)
+  const timer = setTimeout(() => resume(Effect.void), 10)
   return Effect.sync(() => clearTimeout(timer))
 })

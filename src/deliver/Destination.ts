@@ -5,7 +5,7 @@
  * happened. Retry, limits, timeouts and logging are wrapped around it from outside. Each implementation is a layer
  * that registers itself in {@link Destinations}, and an embedding app can register its own.
  */
-import { Context, Effect, HashMap, Layer, Option, Ref, type Scope } from "effect"
+import { Context, Effect, HashMap, Layer, Option, Ref, type Exit, type Scope } from "effect"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import type { DeliveryError } from "../domain/DeliveryError.ts"
 import type { Secrets } from "../domain/Settings.ts"
@@ -42,6 +42,23 @@ export interface Connection {
    * already holds this file (same size at least), so that it is adopted and not sent again.
    */
   readonly recover: (task: Task) => Effect.Effect<Option.Option<Receipt>, DeliveryError>
+  /**
+   * Several attempts at once, for a destination whose attempts are so short that the hand-over costs as much: first
+   * attempts only, with nothing to look for or to clear away. One exit for each task, in their order.
+   */
+  readonly batch?: {
+    readonly size: number
+    /** Whether this one is short enough. */
+    readonly accepts: (delivery: Delivery) => boolean
+    readonly deliver: (tasks: ReadonlyArray<Task>) => Effect.Effect<ReadonlyArray<Exit.Exit<Receipt, DeliveryError>>>
+  }
+}
+
+export interface OpenOptions {
+  /** How many attempts the config lets the lane have under way at once. */
+  readonly concurrency: number
+  /** Whether data must be on the medium before it counts as delivered. */
+  readonly sync: boolean
 }
 
 export interface Destination {
@@ -54,7 +71,7 @@ export interface Destination {
   /** The conflict policies that it can keep. */
   readonly conflicts: ReadonlyArray<Conflict>
   /** Opens what a lane's deliveries share (pools, agents). Connects lazily, so that it cannot fail. */
-  readonly open: (lane: string) => Effect.Effect<Connection, never, Scope.Scope>
+  readonly open: (lane: string, options: OpenOptions) => Effect.Effect<Connection, never, Scope.Scope>
 }
 
 /** Which destination serves which scheme. */

@@ -25,7 +25,7 @@ import * as RelPath from "../domain/RelPath.ts"
 import type { Settings } from "../domain/Settings.ts"
 import { location } from "../domain/Target.ts"
 import { Files } from "../files/Files.ts"
-import { tempName } from "../files/names.ts"
+import { tempNames } from "../files/names.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
 import * as Committer from "./Committer.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
@@ -44,6 +44,7 @@ const make = Effect.gen(function* () {
   const settings = yield* CurrentSettings
   const context = yield* Effect.context<Journal>()
   const clock = yield* Effect.clock
+  const temps = tempNames(journal.id)
   const sync = (yield* SubscriptionRef.get(settings)).durability === "power"
   const events = yield* PubSub.sliding<DispatcherEvent>(1024)
   const fibers = yield* FiberSet.make<never, never>()
@@ -90,12 +91,13 @@ const make = Effect.gen(function* () {
           cause: Option.none()
         })
       }
-      const temp = (attempt: number) => tempName(`${journal.id} ${delivery.id} ${attempt}`)
+      const temp = (attempt: number) => temps(delivery.id, attempt)
       return Effect.succeed({
         delivery,
         secrets: Option.getOrElse(secrets, () => noSecrets),
         temp: temp(delivery.attempts),
-        stale: Array.from({ length: delivery.attempts }, (_, attempt) => temp(attempt)),
+        stale:
+          delivery.attempts === 0 ? none : Array.from({ length: delivery.attempts }, (_, attempt) => temp(attempt)),
         idempotencyKey: `${journal.id}-${delivery.id}`,
         sync,
         progress,
@@ -110,20 +112,30 @@ const make = Effect.gen(function* () {
   const open = (name: string) =>
     Effect.gen(function* () {
       const destination = yield* destinations.get(schemeOf(name))
+      const concurrency = concurrencyOf(yield* SubscriptionRef.get(settings), name)
       const connection = yield* Option.match(destination, {
         onNone: () => Effect.succeed(noDestination(name)),
-        onSome: (found) => Scope.extend(found.open(name), lanesScope)
+        onSome: (found) => Scope.extend(found.open(name, { concurrency, sync }), lanesScope)
       })
       const lane = yield* Lane.make({
         lane: name,
-        concurrency: concurrencyOf(yield* SubscriptionRef.get(settings), name),
+        concurrency,
         connection,
         task: taskFor,
-        conclude: (outcome) => {
-          const offered = committer.offer(withLog(outcome, destination, clock.unsafeCurrentTimeMillis()))
-          if (outcome._tag === "Delivered" || outcome.state !== "SUPERSEDED") return offered
-          const { path, source } = outcome.delivery.generation
-          return Effect.zipRight(offered, signals.changed(source, path))
+        conclude: (outcomes) => {
+          const now = clock.unsafeCurrentTimeMillis()
+          const offered = committer.offer(outcomes.map((outcome) => withLog(outcome, destination, now)))
+          const changed = outcomes.filter(
+            (outcome) => outcome._tag === "NotDelivered" && outcome.state === "SUPERSEDED"
+          )
+          return Effect.zipRight(
+            offered,
+            Effect.forEach(
+              changed,
+              ({ delivery: { generation } }) => signals.changed(generation.source, generation.path),
+              { discard: true }
+            )
+          )
         }
       }).pipe(Scope.extend(lanesScope), Effect.provide(context))
       lanes.set(name, { lane, destination })
@@ -200,6 +212,8 @@ const make = Effect.gen(function* () {
 
 export const layer: Layer.Layer<Dispatcher, never, CurrentSettings | Destinations | Files | Journal | Signals> =
   Layer.scoped(Dispatcher, make)
+
+const none: ReadonlyArray<string> = []
 
 const pollSettled = Schedule.spaced("50 millis")
 

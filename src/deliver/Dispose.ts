@@ -28,6 +28,8 @@ export const make = (options: {
     const journal = yield* Journal
     const bell = yield* Effect.makeLatch(true)
     let working = true
+    /** How often it was asked for. */
+    let wakes = 0
 
     const dispose = (generation: Generation) =>
       Effect.gen(function* () {
@@ -55,12 +57,13 @@ export const make = (options: {
       yield* bell.await
       yield* bell.close
       working = true
+      const asked = wakes
       for (;;) {
         const generations = yield* journal.disposals(batchSize)
         if (generations.length === 0) break
         yield* journal.disposed(yield* Effect.forEach(generations, dispose, { concurrency: 8 }))
       }
-      working = false
+      working = wakes !== asked
     }).pipe(
       Effect.tapError((error) => Effect.logError(`Sources wait to be removed or archived: ${error.reason}`)),
       Effect.retry(Schedule.spaced("5 seconds").pipe(Schedule.tapInput(() => bell.open))),
@@ -75,6 +78,7 @@ export const make = (options: {
       wake: Effect.zipRight(
         Effect.sync(() => {
           working = true
+          wakes += 1
         }),
         bell.open
       ),

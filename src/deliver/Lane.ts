@@ -2,7 +2,7 @@
  * A lane: all deliveries that share a fate. A bounded queue fed from the journal as it has room, workers, a watchdog,
  * and a breaker: while the destination as a whole is unusable, nothing is sent but a probe from time to time.
  */
-import { Cause, Clock, Effect, Exit, Fiber, Option, Queue, type Scope } from "effect"
+import { Array as Arr, Cause, Clock, Effect, Exit, Fiber, Option, Queue, Schedule, type Scope } from "effect"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import { LaneDownError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
@@ -18,8 +18,8 @@ export interface LaneOptions {
   readonly connection: Connection
   /** What an attempt needs beside the delivery. */
   readonly task: (delivery: Delivery, progress: (bytes: number) => void) => Effect.Effect<Task, DeliveryError>
-  /** What people read of a delivery that is concluded. */
-  readonly conclude: (conclusion: Outcome) => Effect.Effect<void>
+  /** Takes outcomes over, to be written down. */
+  readonly conclude: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<void>
 }
 
 /** What became of an attempt, before it is written down. */
@@ -51,7 +51,10 @@ const answered: ReadonlySet<DeliveryError["_tag"]> = new Set([
   "SkippedError"
 ])
 
+type Result = Exit.Exit<Receipt, DeliveryError>
+
 interface Attempt {
+  readonly delivery: Delivery
   readonly sending: { -readonly [Key in keyof Sending]: Sending[Key] }
   readonly timeout: number
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
@@ -63,7 +66,8 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const { concurrency, connection, lane } = options
     const journal = yield* Journal
     const clock = yield* Effect.clock
-    const capacity = Math.max(128, concurrency * 8)
+    const { batch } = connection
+    const capacity = Math.max(128, concurrency * 4 * (batch?.size ?? 1))
     const queue = yield* Queue.bounded<Delivery>(capacity)
     const bell = yield* Effect.makeLatch(true)
     const roomy = yield* Effect.makeLatch(true)
@@ -73,6 +77,8 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const busy = new Map<string, Array<Delivery>>()
     const attempts = new Map<number, Attempt>()
     const seen = new WeakMap<Attempt, { readonly bytes: number; readonly at: number }>()
+    const permits = yield* Effect.makeSemaphore(concurrency)
+    const size = () => Option.getOrElse(queue.unsafeSize(), () => 0)
     let draining = false
     /** The feeder waits for room in the queue. */
     let crowded = false
@@ -90,6 +96,8 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         Effect.catchAll((error) =>
           Effect.logError(`Lane ${lane} can't take deliveries from the journal: ${error.reason}`).pipe(
             Effect.zipRight(Effect.sleep("5 seconds")),
+            // there may be more than the journal could tell
+            Effect.zipRight(bell.open),
             Effect.as<ReadonlyArray<Delivery>>([])
           )
         )
@@ -110,6 +118,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         const now = yield* Clock.currentTimeMillis
         yield* up.await.pipe(Effect.timeoutOption(Math.max(20, until.probe - now)))
         if (down === undefined || draining) return
+        yield* bell.close
         const [delivery] = yield* claim(1)
         if (delivery === undefined) yield* rest
         else yield* Effect.flatMap(Effect.fork(attempt(delivery)), Fiber.await)
@@ -136,21 +145,37 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       const ids = Array.from(deliveries, (delivery) => delivery.id)
       return ids.length === 0
         ? Effect.void
-        : Effect.catchAll(journal.release(ids), (error) =>
-            Effect.logWarning(`${ids.length} deliveries stay claimed until the next start: ${error.reason}`)
+        : journal.release(ids).pipe(
+            Effect.retry({ while: () => !draining, schedule: Schedule.spaced("5 seconds") }),
+            Effect.catchAll((error) =>
+              Effect.logWarning(`${ids.length} deliveries stay claimed until the next start: ${error.reason}`)
+            )
           )
     }
 
     // sending
 
-    const work: Effect.Effect<void> = Effect.flatMap(Queue.take(queue), (delivery) => {
+    const work: Effect.Effect<void> = Effect.flatMap(Queue.takeBetween(queue, 1, batch?.size ?? 1), (taken) => {
+      const deliveries = Array.from(taken)
       if (down !== undefined || draining) {
-        return Effect.flatMap(Queue.takeAll(queue), (others) => giveBack([delivery, ...others]))
+        return Effect.flatMap(Queue.takeAll(queue), (others) => giveBack([...deliveries, ...others]))
       }
+      const [alone, together] =
+        batch === undefined
+          ? [deliveries, []]
+          : Arr.partition(
+              deliveries,
+              (one) => one.attempts === 0 && !one.interrupted && one.chosen === null && batch.accepts(one)
+            )
       return Effect.zipRight(
-        attempt(delivery),
-        Effect.suspend(() =>
-          crowded && queue.unsafeSize().pipe(Option.getOrElse(() => 0)) < capacity / 2 ? roomy.open : Effect.void
+        together.length === 0 ? Effect.void : permits.withPermits(1)(attemptAll(together)),
+        Effect.zipRight(
+          // those that take longer don't wait for each other in the order in which they were taken
+          Effect.forEach(alone, (one) => permits.withPermits(1)(attempt(one)), {
+            concurrency: "unbounded",
+            discard: true
+          }),
+          Effect.suspend(() => (crowded && size() < capacity / 2 ? roomy.open : Effect.void))
         )
       )
     })
@@ -158,116 +183,150 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     /** A worker after the other: the watchdog interrupts one to end its attempt. */
     const slot = Effect.forever(Effect.flatMap(Effect.fork(Effect.forever(work)), Fiber.await))
 
-    /** One attempt, unless its place is being written: then it goes back until that is over. */
-    const attempt = (delivery: Delivery): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        const place = location(delivery.target, delivery.name)
-        const line = busy.get(place)
-        if (line !== undefined) {
-          line.push(delivery)
-          return Effect.void
-        }
-        busy.set(place, [])
-        return Effect.uninterruptibleMask((restore) =>
-          Effect.zipRight(
-            send(delivery, restore),
-            Effect.suspend(() => {
-              const others = busy.get(place) ?? []
-              busy.delete(place)
-              return others.length === 0 ? Effect.void : Effect.zipRight(giveBack(others), bell.open)
-            })
-          )
-        )
-      })
-
-    const send = (delivery: Delivery, restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
-      Effect.withFiberRuntime<void>((fiber) => {
-        const started = clock.unsafeCurrentTimeMillis()
-        const entry: Attempt = {
-          sending: {
-            delivery: delivery.id,
-            file: RelPath.display(delivery.generation.path),
-            destination: location(delivery.target, RelPath.display(delivery.name)),
-            size: delivery.generation.size,
-            bytes: 0,
-            started
-          },
-          timeout: delivery.target.options.timeout,
-          fiber,
-          timedOut: false
-        }
-        attempts.set(delivery.id, entry)
-        return Effect.flatMap(Effect.exit(restore(deliver(delivery, entry))), (exit) => {
-          attempts.delete(delivery.id)
-          const concluded = conclude(delivery, started, exit, entry)
-          // a fiber that was interrupted for its time-out would be interrupted again right here
-          return entry.timedOut ? concluded : restore(concluded)
-        })
-      })
-
-    const deliver = (delivery: Delivery, entry: Attempt): Effect.Effect<Receipt, DeliveryError> =>
-      Effect.flatMap(
-        options.task(delivery, (bytes) => {
-          entry.sending.bytes += bytes
-        }),
-        (task) =>
-          delivery.interrupted
-            ? Effect.flatMap(connection.recover(task), (adopted) =>
-                Option.isSome(adopted) ? Effect.succeed(adopted.value) : connection.deliver(task)
-              )
-            : connection.deliver(task)
-      )
-
-    const conclude = (
-      delivery: Delivery,
-      started: number,
-      exit: Exit.Exit<Receipt, DeliveryError>,
-      entry: Attempt
-    ): Effect.Effect<void> => {
-      if (Exit.isFailure(exit)) return concludeFailure(delivery, started, exit.cause, entry)
-      delivered += 1
-      const concluded = options.conclude({ _tag: "Delivered", delivery, receipt: exit.value, started })
-      return down === undefined ? concluded : Effect.zipRight(recovered, concluded)
+    /** Takes the place of a delivery; where it is being written, the delivery goes back until that is over. */
+    const reserve = (delivery: Delivery): boolean => {
+      const place = location(delivery.target, delivery.name)
+      const line = busy.get(place)
+      if (line === undefined) busy.set(place, [])
+      else line.push(delivery)
+      return line === undefined
     }
 
-    const concludeFailure = (
-      delivery: Delivery,
-      started: number,
-      cause: Cause.Cause<DeliveryError>,
-      entry: Attempt
-    ): Effect.Effect<void> =>
+    const free = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const others: Array<Delivery> = []
+        for (const delivery of deliveries) {
+          const place = location(delivery.target, delivery.name)
+          const line = busy.get(place)
+          busy.delete(place)
+          if (line !== undefined && line.length > 0) others.push(...line)
+        }
+        return others.length === 0 ? Effect.void : Effect.zipRight(giveBack(others), bell.open)
+      })
+
+    const begin = (delivery: Delivery, fiber: Fiber.RuntimeFiber<unknown, unknown>): Attempt => {
+      const entry: Attempt = {
+        delivery,
+        sending: {
+          delivery: delivery.id,
+          file: RelPath.display(delivery.generation.path),
+          destination: location(delivery.target, RelPath.display(delivery.name)),
+          size: delivery.generation.size,
+          bytes: 0,
+          started: clock.unsafeCurrentTimeMillis()
+        },
+        timeout: delivery.target.options.timeout,
+        fiber,
+        timedOut: false
+      }
+      attempts.set(delivery.id, entry)
+      return entry
+    }
+
+    /** Runs what the watchdog may interrupt, and writes down what came of it, come what may. */
+    const supervise = (
+      deliveries: ReadonlyArray<Delivery>,
+      run: (entries: ReadonlyArray<Attempt>) => Effect.Effect<ReadonlyArray<Result>>
+    ): Effect.Effect<void> => {
+      const mine = deliveries.filter(reserve)
+      if (mine.length === 0) return Effect.void
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.withFiberRuntime<void>((fiber) => {
+          const entries = mine.map((delivery) => begin(delivery, fiber))
+          return Effect.flatMap(Effect.exit(restore(run(entries))), (exit) => {
+            for (const { delivery } of entries) attempts.delete(delivery.id)
+            const results = Exit.isSuccess(exit) ? exit.value : entries.map(() => Exit.failCause(exit.cause))
+            const timedOut = entries.some((entry) => entry.timedOut)
+            // who was interrupted for the time-out of another has no other reason either
+            if (timedOut) for (const entry of entries) entry.timedOut = true
+            const concluded = concludeAll(entries, results)
+            // a fiber that was interrupted for its time-out would be interrupted again right here
+            return Effect.ensuring(timedOut ? concluded : restore(concluded), free(mine))
+          })
+        })
+      )
+    }
+
+    const attempt = (delivery: Delivery): Effect.Effect<void> =>
+      Effect.suspend(() =>
+        supervise([delivery], (entries) => Effect.forEach(entries, (entry) => Effect.exit(deliver(entry))))
+      )
+
+    const attemptAll = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
+      Effect.suspend(() =>
+        supervise(deliveries, (entries) =>
+          Effect.flatMap(Effect.forEach(entries, taskOf), (tasks) => batch?.deliver(tasks) ?? Effect.succeed([])).pipe(
+            Effect.catchAll((error) => Effect.succeed(entries.map(() => Exit.fail(error))))
+          )
+        )
+      )
+
+    const taskOf = (entry: Attempt) =>
+      options.task(entry.delivery, (bytes) => {
+        entry.sending.bytes += bytes
+      })
+
+    const deliver = (entry: Attempt): Effect.Effect<Receipt, DeliveryError> =>
+      Effect.flatMap(taskOf(entry), (task) =>
+        entry.delivery.interrupted
+          ? Effect.flatMap(connection.recover(task), (adopted) =>
+              Option.isSome(adopted) ? Effect.succeed(adopted.value) : connection.deliver(task)
+            )
+          : connection.deliver(task)
+      )
+
+    const concludeAll = (entries: ReadonlyArray<Attempt>, results: ReadonlyArray<Result>): Effect.Effect<void> =>
       Effect.gen(function* () {
+        const outcomes: Array<Outcome> = []
+        for (const [index, entry] of entries.entries()) {
+          const result = results[index] ?? Exit.die(new Error("The destination answered too few results"))
+          if (Exit.isFailure(result)) {
+            outcomes.push(yield* failureOf(entry, result.cause))
+            continue
+          }
+          delivered += 1
+          if (down !== undefined) yield* recovered
+          const { delivery, sending } = entry
+          outcomes.push({ _tag: "Delivered", delivery, receipt: result.value, started: sending.started })
+        }
+        yield* options.conclude(outcomes)
+      })
+
+    const failureOf = (entry: Attempt, cause: Cause.Cause<DeliveryError>): Effect.Effect<Outcome> =>
+      Effect.gen(function* () {
+        const { delivery } = entry
         const ended = clock.unsafeCurrentTimeMillis()
         const error = yield* errorOf(cause, entry)
         // whatever else went wrong, the destination has answered
-        if (answered.has(error._tag)) yield* recovered
+        if (answered.has(error._tag) && !entry.timedOut) yield* recovered
+        const { started } = entry.sending
         const fields = { _tag: "NotDelivered" as const, delivery, reason: error.reason, started, ended }
         switch (error._tag) {
           case "LaneDownError": {
             const due = yield* broken(error, ended)
-            return yield* options.conclude({ ...fields, state: "BLOCKED", due, counts: false })
+            return { ...fields, state: "BLOCKED", due, counts: false }
           }
           case "TransientError": {
             const delay = yield* delayAfter(schedule(delivery.target.options.retry), delivery.attempts + 1, ended)
             if (Option.isSome(delay)) {
               const due = ended + Math.max(delay.value, error.retryAfter ?? 0)
-              return yield* options.conclude({ ...fields, state: "RETRY_WAIT", due, counts: true })
+              return { ...fields, state: "RETRY_WAIT", due, counts: true }
             }
             failed += 1
             const reason = `${error.reason} (given up after ${delivery.attempts + 1} attempts)`
-            return yield* options.conclude({ ...fields, reason, state: "DEAD", due: null, counts: true })
+            return { ...fields, reason, state: "DEAD", due: null, counts: true }
           }
           case "AmbiguousError":
             failed += 1
-            return yield* options.conclude({ ...fields, state: "AMBIGUOUS", due: null, counts: true })
+            return { ...fields, state: "AMBIGUOUS", due: null, counts: true }
           case "SkippedError":
-            return yield* options.conclude({ ...fields, state: "SKIPPED", due: null, counts: false })
+            return { ...fields, state: "SKIPPED", due: null, counts: false }
           case "SourceChangedError":
-            return yield* options.conclude({ ...fields, state: "SUPERSEDED", due: null, counts: false })
+            return { ...fields, state: "SUPERSEDED", due: null, counts: false }
           case "PermanentError":
           case "SourceGoneError":
             failed += 1
-            return yield* options.conclude({ ...fields, state: "DEAD", due: null, counts: true })
+            return { ...fields, state: "DEAD", due: null, counts: true }
         }
       })
 
@@ -362,7 +421,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       }),
       run: Effect.all(
         [Effect.forever(feed), Effect.forever(watch), ...Array.from({ length: concurrency }, () => slot)],
-        { concurrency: "unbounded", discard: true }
+        {
+          concurrency: "unbounded",
+          discard: true
+        }
       ).pipe(Effect.zipRight(Effect.never), Effect.annotateLogs({ lane }))
     }
   })

@@ -70,6 +70,8 @@ export type DisposeResult = { readonly note: string | null }
 /** Threads that copy. Each local lane has its own, so that a file system that hangs holds up no other. */
 export interface Copier {
   readonly copy: (job: CopyJob, progress: (bytes: number) => void) => Effect.Effect<CopyResult>
+  /** Several files at once; one result for each, in their order. */
+  readonly copyAll: (jobs: ReadonlyArray<CopyJob>) => Effect.Effect<ReadonlyArray<CopyResult>>
   /** For an interrupted copy: removes its temp files; the receipt if the target holds the file already. */
   readonly recover: (job: CopyJob) => Effect.Effect<Receipt | null, FilesError>
 }

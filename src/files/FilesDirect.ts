@@ -22,6 +22,7 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
             if (result._tag === "Done") progress(result.receipt.bytes)
             return result
           }),
+        copyAll: (jobs) => Effect.sync(() => Copy.copyAll(jobs)),
         recover: (job) => attempt(job.target, () => Copy.recover(job))
       }),
     remove: (root, path, stamp, sync) => attempt(root, () => Dispose.remove(root, path, stamp, sync)),

@@ -118,71 +118,43 @@ const startWorker = (): { readonly send: Thread["send"]; readonly stop: () => Pr
 const answerOf = <Name extends Operation>(value: unknown): Operations[Name]["out"] => value as Operations[Name]["out"]
 
 /**
- * Hands small files to the copier's threads in batches, as many as wait; each batch costs one hop and shares its
- * directory syncs. A large file is staged by one thread while another takes its hash.
+ * Small files go to a thread many at a time; each batch costs one hop and shares its directory syncs. A large file is
+ * staged by one thread while another takes its hash.
  */
 const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> =>
   Effect.gen(function* () {
     const idle: Array<Thread> = []
-    for (let count = 0; count < Math.max(threads, 2); count++) idle.push(yield* thread)
-    const calls: Array<(thread: Thread) => void> = []
-    const small: Array<{ readonly job: CopyJob; readonly done: (result: CopyResult) => void }> = []
-
-    let pumping = false
-
-    /** Soon, not now: what other fibers ask for in this turn of the event loop goes with it. */
-    const pump = (): void => {
-      if (pumping) return
-      pumping = true
-      setImmediate(() => {
-        pumping = false
-        hand()
-      })
+    for (let count = 0; count < Math.max(threads, 2); count++) {
+      const one = yield* thread
+      // two places each, so that a thread has its next work at hand while the main one still takes in the last
+      idle.push(one)
+      idle.unshift(one)
     }
-
-    const hand = (): void => {
-      while (calls.length > 0 || small.length > 0) {
-        const next = idle.pop()
-        if (next === undefined) return
-        const call = calls.shift()
-        if (call !== undefined) {
-          call(next)
-          continue
-        }
-        const batch = small.splice(0, Math.min(largestBatch, Math.ceil(small.length / (idle.length + 1))))
-        next.send("copyAll", { jobs: batch.map(({ job }) => job) }, (exit) => {
-          idle.push(next)
-          for (const [index, one] of batch.entries()) {
-            one.done(Exit.isSuccess(exit) ? (exit.value[index] ?? lost) : lost)
-          }
-          if (small.length > 0 || calls.length > 0) pump()
-        })
-      }
-    }
+    const waiting: Array<(thread: Thread) => void> = []
 
     const call = <Name extends Operation>(
       operation: Name,
       input: Operations[Name]["in"]
     ): Effect.Effect<Operations[Name]["out"], FilesError> =>
       Effect.async((resume) => {
-        const entry = (next: Thread): void =>
-          next.send(operation, input, (exit) => {
-            idle.push(next)
+        const start = (free: Thread): void =>
+          free.send(operation, input, (exit) => {
+            const next = waiting.shift()
+            if (next === undefined) idle.push(free)
+            else next(free)
             resume(exit)
-            pump()
           })
-        calls.push(entry)
-        pump()
-        return Effect.sync(() => forget(calls, entry))
+        const free = idle.pop()
+        if (free === undefined) waiting.push(start)
+        else start(free)
+        return Effect.sync(() => forget(waiting, start))
       })
 
+    const copyAll = (jobs: ReadonlyArray<CopyJob>): Effect.Effect<ReadonlyArray<CopyResult>> =>
+      Effect.catchAll(call("copyAll", { jobs }), (error) => Effect.succeed(jobs.map(() => broken(error))))
+
     const copySmall = (job: CopyJob): Effect.Effect<CopyResult> =>
-      Effect.async((resume) => {
-        const entry = { job, done: (result: CopyResult) => resume(Effect.succeed(result)) }
-        small.push(entry)
-        pump()
-        return Effect.sync(() => forget(small, entry))
-      })
+      Effect.map(copyAll([job]), ([result]) => result ?? lost)
 
     const copyLarge = (job: CopyJob, progress: (bytes: number) => void): Effect.Effect<CopyResult> =>
       Effect.gen(function* () {
@@ -197,11 +169,7 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
         if (staged._tag !== "Staged") return staged
         const { moved, said } = staged
         return yield* call("publish", { job, sha256: sha256 ?? staged.sha256, moved, said })
-      }).pipe(
-        Effect.catchAll((error) =>
-          Effect.succeed<CopyResult>({ _tag: "Failed", fault: { kind: "transient", reason: error.reason } })
-        )
-      )
+      }).pipe(Effect.catchAll((error) => Effect.succeed(broken(error))))
 
     return {
       copy: (job, progress) =>
@@ -212,11 +180,15 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
                 if (result._tag === "Done") progress(result.receipt.bytes)
               })
             ),
+      copyAll,
       recover: (job) => call("recover", { job })
     }
   })
 
-const largestBatch = 16
+const broken = (error: FilesError): CopyResult => ({
+  _tag: "Failed",
+  fault: { kind: "transient", reason: error.reason }
+})
 
 const lost: CopyResult = {
   _tag: "Failed",

@@ -88,7 +88,10 @@ export const hash = (root: string, path: string, stamp: string): string | null =
     const digest = createHash("sha256")
     for (;;) {
       const length = fs.readSync(fd, buffer, 0, buffer.length, null)
-      if (length === 0) return digest.digest("hex")
+      if (length === 0) {
+        // it may go on after the copy is done: only what is still the same has the hash of what was copied
+        return stampOf(fs.fstatSync(fd, { bigint: true })) === stamp ? digest.digest("hex") : null
+      }
       digest.update(length === buffer.length ? buffer : buffer.subarray(0, length))
     }
   } catch {
@@ -117,6 +120,8 @@ export const recover = (job: CopyJob): Receipt | null => {
     }
     fs.unlinkSync(fsPath(temp))
   }
+  // nothing is published before its name is chosen, so whatever is there is somebody else's
+  if (job.conflict === "rename" && job.chosen === null) return null
   const name = job.chosen ?? job.name
   const final = lstat(below(job.target, name))
   if (final === undefined || !final.isFile()) return null
@@ -150,7 +155,7 @@ const lstat = (path: string): fs.BigIntStats | undefined =>
   fs.lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false })
 
 /** Whether a file has the size and, to the microsecond that `utimes` can set, the mtime of a generation. */
-const isCopyOf = (stat: fs.BigIntStats, stamp: string): boolean => {
+export const isCopyOf = (stat: fs.BigIntStats, stamp: string): boolean => {
   const [, , size, mtime] = stamp.split(":")
   const difference = stat.mtimeNs - BigInt(mtime ?? "0")
   return String(stat.size) === size && difference > -2000n && difference < 2000n
@@ -170,9 +175,11 @@ const beforeStaging = (job: CopyJob): StageResult | undefined => {
     }
     fs.unlinkSync(fsPath(temp))
   }
-  if (job.conflict !== "skip" && job.conflict !== "fail" && job.conflict !== "newer") return undefined
-  const found = lstat(final)
+  // a source that is moved is not touched in vain: to be put back makes a new generation of it, which is sent again
+  const found = job.move || looksFirst.has(job.conflict) ? lstat(final) : undefined
   if (found === undefined) return undefined
+  if (found.isDirectory() && job.conflict === "overwrite") return fail(targetFault({ code: "EISDIR" }, final))
+  if (!looksFirst.has(job.conflict)) return undefined
   const where = RelPath.display(final)
   if (job.conflict === "fail") {
     return fail({ kind: "permanent", reason: `There is a file ${where} already: move it away, then retry` })
@@ -185,6 +192,9 @@ const beforeStaging = (job: CopyJob): StageResult | undefined => {
     ? fail({ kind: "skipped", reason: `Skipped: the file ${where} at the target is as new or newer` })
     : undefined
 }
+
+/** Policies by which what is at the target decides whether anything is sent. */
+const looksFirst: ReadonlySet<string> = new Set(["skip", "fail", "newer"])
 
 /** Moves the source itself to the temp name; false where that is another file system, or not possible. */
 const moveToTemp = (job: CopyJob, source: string, temp: string): boolean => {
@@ -240,7 +250,8 @@ const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => 
         sha256 = pump(from, created, source)
       } else {
         withDirectory(job, temp, () => kernelCopy(from, source, temp))
-        to = fs.openSync(fsPath(temp), "r+")
+        // for reading: the copy has the mode of its source already, which may let nobody write
+        to = fs.openSync(fsPath(temp), readFlags)
       }
       if (sha256 === null || (mode & umask) !== 0 || (mode & 0o200) === 0) fs.fchmodSync(to, mode)
       fs.futimesSync(to, Number(stat.atimeNs) / 1e9, Number(stat.mtimeNs) / 1e9)
@@ -372,13 +383,23 @@ const publishExclusively = (temp: string, final: string): boolean => {
     return false
   } catch (error) {
     const code = codeOf(error)
-    if (code === "EEXIST") return true
+    if (code === "EEXIST") {
+      if (!isSameFile(temp, final)) return true
+      // a process that was killed had linked it already
+      fs.unlinkSync(fsPath(temp))
+      return false
+    }
     if (code !== "EPERM" && code !== "ENOTSUP" && code !== "EOPNOTSUPP" && code !== "EMLINK") throw error
     // no hard links on this file system: look first, then rename
     if (lstat(final) !== undefined) return true
     fs.renameSync(fsPath(temp), fsPath(final))
     return false
   }
+}
+
+const isSameFile = (left: string, right: string): boolean => {
+  const [one, other] = [lstat(left), lstat(right)]
+  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino
 }
 
 const freeName = (job: CopyJob): string => {

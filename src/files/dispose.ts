@@ -5,9 +5,9 @@
 import fs from "node:fs"
 import { sameContent, stamp as stampOf } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { copyAll, syncDirectory } from "./copy.ts"
+import { copyAll, hash, isCopyOf, syncDirectory } from "./copy.ts"
 import { codeOf } from "./fault.ts"
-import type { DisposeResult } from "./Files.ts"
+import type { CopyJob, DisposeResult } from "./Files.ts"
 import { below, fsPath, numbered, parent, tempName } from "./names.ts"
 
 const done: DisposeResult = { note: null }
@@ -20,27 +20,57 @@ export const remove = (root: string, path: string, stamp: string, sync: boolean)
     return done
   })
 
-/** Moves the source to a path on any file system, or to `path (1)`, … where that is taken. */
-export const archive = (root: string, path: string, stamp: string, to: string, sync: boolean): DisposeResult =>
-  aside(root, path, stamp, (temp) => {
+/**
+ * Moves the source to a path on any file system, or to `path (1)`, … where that is taken.
+ *
+ * What can be known to fail is found out before the source is touched: moving it aside and back changes its ctime, and
+ * so makes a new generation of it, which would be sent again.
+ */
+export const archive = (root: string, path: string, stamp: string, to: string, sync: boolean): DisposeResult => {
+  const source = below(root, path)
+  try {
     fs.mkdirSync(fsPath(parent(to)), { recursive: true })
-    for (let number = 0; ; number++) {
-      const final = number === 0 ? to : numbered(to, number)
-      try {
-        fs.linkSync(fsPath(temp), fsPath(final))
-      } catch (error) {
-        const code = codeOf(error)
-        if (code === "EEXIST") continue
-        if (!acrossFileSystems.has(code)) throw error
-        copyAcross(temp, final, stamp, sync)
-      }
-      fs.unlinkSync(fsPath(temp))
-      if (sync) for (const directory of new Set([parent(final), parent(temp)])) syncDirectory(directory)
-      return done
+    fs.accessSync(fsPath(parent(to)), fs.constants.W_OK | fs.constants.X_OK)
+    // throws where the name is too long
+    lstat(to)
+    const found = lstat(source)
+    const isAside = found === undefined || lstat(asideName(source, stamp)) !== undefined
+    if (isAside || found.dev === fs.statSync(fsPath(parent(to)), { bigint: true }).dev) {
+      return aside(root, path, stamp, (temp) => {
+        const final = linkTo(temp, to)
+        if (final === undefined) copyAcross(temp, to, stamp, sync)
+        fs.unlinkSync(fsPath(temp))
+        if (sync) for (const directory of new Set([parent(to), parent(temp)])) syncDirectory(directory)
+        return done
+      })
     }
-  })
+    if (stampOf(found) !== stamp) return kept(source, "it has changed since it was sent")
+    copyAcross(source, to, stamp, sync)
+    return remove(root, path, stamp, sync)
+  } catch (error) {
+    return kept(source, error instanceof Error ? error.message : String(error))
+  }
+}
 
-const acrossFileSystems = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK"])
+/** Links the file to the first name that is free; undefined where links can't be had. */
+const linkTo = (temp: string, to: string): string | undefined => {
+  for (let number = 0; ; number++) {
+    const final = number === 0 ? to : numbered(to, number)
+    try {
+      fs.linkSync(fsPath(temp), fsPath(final))
+      return final
+    } catch (error) {
+      const code = codeOf(error)
+      if (withoutLinks.has(code)) return undefined
+      if (code !== "EEXIST") throw error
+      const [one, other] = [lstat(temp), lstat(final)]
+      // a process that was killed had linked it already
+      if (one !== undefined && one.dev === other?.dev && one.ino === other.ino) return final
+    }
+  }
+}
+
+const withoutLinks = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK"])
 
 /**
  * Renames the source within its own directory and looks again, so that what is then deleted is what was looked at: a
@@ -49,7 +79,7 @@ const acrossFileSystems = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "E
  */
 const aside = (root: string, path: string, stamp: string, finish: (temp: string) => DisposeResult): DisposeResult => {
   const source = below(root, path)
-  const temp = below(parent(source), tempName(`dispose ${source} ${stamp}`))
+  const temp = asideName(source, stamp)
   try {
     if (lstat(temp) === undefined) {
       const found = lstat(source)
@@ -73,14 +103,19 @@ const aside = (root: string, path: string, stamp: string, finish: (temp: string)
   }
 }
 
-const copyAcross = (temp: string, final: string, stamp: string, sync: boolean): void => {
-  const found = lstat(temp)
-  const [result] = copyAll([
-    {
-      root: parent(temp),
-      path: RelPath.basename(temp),
-      // the rename aside has changed the ctime, and nothing else
-      stamp: found === undefined ? stampOf(emptyStat) : stampOf(found),
+const asideName = (source: string, stamp: string): string =>
+  below(parent(source), tempName(`dispose ${source} ${stamp}`))
+
+/** Copies the file to the first name that is free, or is that copy already, made by a process that was killed. */
+const copyAcross = (from: string, to: string, stamp: string, sync: boolean): void => {
+  for (let number = 0; ; number++) {
+    const final = number === 0 ? to : numbered(to, number)
+    const found = lstat(from)
+    const job: CopyJob = {
+      root: parent(from),
+      path: RelPath.basename(from),
+      // a rename aside has changed the ctime, and nothing else
+      stamp: stampOf(found ?? emptyStat),
       target: parent(final),
       name: RelPath.basename(final),
       temp: tempName(`archive ${final} ${stamp}`),
@@ -90,10 +125,22 @@ const copyAcross = (temp: string, final: string, stamp: string, sync: boolean): 
       move: false,
       sync
     }
-  ])
-  if (result?._tag !== "Done") {
+    const there = lstat(final)
+    if (there !== undefined) {
+      if (isCopyOf(there, stamp) && sameBytes(from, final)) return
+      continue
+    }
+    const [result] = copyAll([job])
+    if (result?._tag === "Done") return
+    // somebody else was faster
+    if (lstat(final) !== undefined) continue
     throw new Error(result?._tag === "Failed" ? result.fault.reason : `Could not archive to ${RelPath.display(final)}`)
   }
+}
+
+const sameBytes = (...paths: readonly [string, string]): boolean => {
+  const [one, other] = paths.map((path) => hash(parent(path), RelPath.basename(path), stampOf(lstat(path) ?? emptyStat)))
+  return one !== null && one === other
 }
 
 const emptyStat = { dev: 0n, ino: 0n, size: 0n, mtimeNs: 0n, ctimeNs: 0n }

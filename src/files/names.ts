@@ -25,6 +25,16 @@ export const parent = (path: string): string => {
 export const tempName = (key: string): string =>
   `.fd-${createHash("sha256").update(key).digest("base64url").replace(/[-_]/g, "0").slice(0, 20)}.part`
 
+/**
+ * The temp names of a journal's deliveries, from the delivery and the attempt. Ten characters tell one journal from
+ * another that delivers to the same place, eight the delivery, two the attempt.
+ */
+export const tempNames = (journal: string): ((delivery: number, attempt: number) => string) => {
+  const prefix = tempName(journal).slice(0, 14)
+  return (delivery, attempt) =>
+    `${prefix}${delivery.toString(36).padStart(8, "0")}${(attempt % 1296).toString(36).padStart(2, "0")}.part`
+}
+
 /** Whether a name is one of those. */
 export const isTempName = (name: string): boolean => /(?:^|\/)\.fd-[0-9A-Za-z]{20}\.part$/.test(name)
 

@@ -2,8 +2,10 @@
  * The embedded database: SQLite in one file, in WAL mode, with this process as its only writer.
  */
 import { Migrator, SqlClient } from "@effect/sql"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Cause, Effect, Layer, Option, Schema } from "effect"
+import { Cause, Effect, Layer, Option, Schema, Scope } from "effect"
 import { migrations } from "./migrations/index.ts"
 
 /** The database can't be used. */
@@ -34,6 +36,7 @@ export const layer = (options: DatabaseOptions): Layer.Layer<SqlClient.SqlClient
 
 const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOptions) {
   const sql = yield* SqlClient.SqlClient
+  Object.assign(sql, { withTransaction: transaction(sql) })
   const { version } = yield* first(VersionRow, sql`SELECT sqlite_version() AS version`)
   if (olderThan(version, minimumSqlite)) {
     return yield* new DatabaseError({
@@ -46,6 +49,8 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
   }
   yield* sql`PRAGMA busy_timeout = 5000`.unprepared
   yield* sql`PRAGMA synchronous = ${sql.literal(options.durability === "power" ? "FULL" : "NORMAL")}`.unprepared
+  // 16 MiB: the parts of the indexes that a busy journal writes to
+  yield* sql`PRAGMA cache_size = -16384`.unprepared
   const { pages } = yield* first(PagesRow, sql`SELECT page_count AS pages FROM pragma_page_count()`)
   // reads the whole file: worth it while that takes well under a second
   if (pages < 20_000) {
@@ -54,6 +59,32 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
   }
   yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "filedispatch_migrations" })
 })
+
+/**
+ * The client's own transactions make a defect of a COMMIT that fails, and leave the transaction open. A full disk is
+ * first noticed there, so this one rolls back and fails as any other statement does.
+ */
+const transaction = (sql: SqlClient.SqlClient): SqlClient.SqlClient["withTransaction"] => {
+  const run = (statement: string) => (connection: Connection) => connection.executeUnprepared(statement, [], undefined)
+  // SQLite may have rolled back by itself already
+  const rollback = (connection: Connection) => Effect.ignore(run("ROLLBACK")(connection))
+  const within = SqlClient.makeWithTransaction({
+    transactionTag: SqlClient.TransactionConnection,
+    spanAttributes: [],
+    acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
+      Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
+    ),
+    begin: run("BEGIN IMMEDIATE"),
+    savepoint: (connection, id) => run(`SAVEPOINT nested_${id}`)(connection),
+    commit: (connection) => Effect.tapError(run("COMMIT")(connection), () => rollback(connection)),
+    rollback,
+    rollbackSavepoint: (connection, id) => run(`ROLLBACK TO SAVEPOINT nested_${id}`)(connection)
+  })
+  return (effect) =>
+    Effect.catchSomeDefect(within(effect), (defect) =>
+      defect instanceof SqlError ? Option.some(Effect.fail(defect)) : Option.none()
+    )
+}
 
 const minimumSqlite = "3.51.3"
 

@@ -5,13 +5,14 @@
 import { SqlClient, type SqlError, type Statement } from "@effect/sql"
 import { Clock, Effect, Layer, Option, type ParseResult, Schema } from "effect"
 import { v4 as uuid } from "uuid"
-import { DeliveryId, DeliveryState, replayable, type Delivery } from "../domain/Delivery.ts"
+import { DeliveryId, replayable, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
 import { After, GenerationId, Stamp, type Found, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { Target } from "../domain/Target.ts"
 import { sqliteCodes } from "./Database.ts"
 import { Journal, JournalError, type Admission, type Conclusion } from "./Journal.ts"
 import { LogRepo, type LogError } from "./LogRepo.ts"
+import { sqlReason } from "./sqlReason.ts"
 
 type Failure = SqlError.SqlError | ParseResult.ParseError | LogError
 
@@ -24,18 +25,20 @@ const make = Effect.gen(function* () {
   let deliveries = yield* lastId(sql, "deliveries")
   const targets = yield* targetTable(sql)
 
-  /** One transaction, one span, one kind of error. */
+  /** One transaction, one kind of error. */
   const commit =
     (operation: string) =>
     <A>(effect: Effect.Effect<A, Failure>): Effect.Effect<A, JournalError> =>
-      sql
-        .withTransaction(effect)
-        .pipe(Effect.mapError(journalError(operation)), Effect.withSpan(`Journal.${operation}`))
+      sql.withTransaction(effect).pipe(
+        // a span for each statement costs more than the statement
+        Effect.withTracerEnabled(false),
+        Effect.mapError(journalError(operation))
+      )
 
   const read =
     (operation: string) =>
     <A>(effect: Effect.Effect<A, Failure>): Effect.Effect<A, JournalError> =>
-      Effect.mapError(effect, journalError(operation))
+      effect.pipe(Effect.withTracerEnabled(false), Effect.mapError(journalError(operation)))
 
   const known = (source: string, paths: ReadonlyArray<string>) =>
     inChunks(paths, (chunk) =>
@@ -66,6 +69,7 @@ const make = Effect.gen(function* () {
       const unwanted: Array<number> = []
       for (const [source, admissions] of groupBy(batch, (admission) => admission.source)) {
         const byPath = new Map<string, Array<typeof KnownRow.Type>>()
+        const admitted = new Set<string>()
         const paths = admissions.map(({ file }) => RelPath.display(file.path))
         for (const row of yield* known(source, paths)) pushTo(byPath, row.path, row)
         for (const [index, admission] of admissions.entries()) {
@@ -74,6 +78,8 @@ const make = Effect.gen(function* () {
           const same = others.find((row) => row.stamp === admission.file.stamp)
           if (same !== undefined && same.wanted > 0) continue
           for (const row of others) (row.wanted > 0 ? outdated : unwanted).push(row.id)
+          if (admitted.has(`${admission.file.stamp}/${path}`)) continue
+          admitted.add(`${admission.file.stamp}/${path}`)
           generations += 1
           newGenerations.push({
             id: generations,
@@ -120,25 +126,24 @@ const make = Effect.gen(function* () {
       yield* inChunks(
         outdated,
         (chunk) => sql`UPDATE generations SET state = 'REPLACED', updated = ${now}
-          WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE', 'DISPOSING')`
+          WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE')`
       )
       yield* insert(sql, "generations", newGenerations)
       yield* insert(sql, "deliveries", newDeliveries)
       return Array.from(lanes)
     }).pipe(
       commit("admit"),
-      Effect.tapError(() => targets.forget)
+      Effect.onError(() => targets.forget)
     )
 
   const select = (where: Statement.Fragment) =>
-    sql`SELECT d.id, d.generation, d.target, d.route, d.name, d.state, d.attempts, d.due, d.reason, d.chosen, d.sole,
-        d.interrupted, d.created, d.updated, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after
+    sql`SELECT d.id, d.generation, d.target, d.route, d.name, d.attempts, d.reason, d.chosen, d.sole, d.interrupted,
+        d.created, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after
       FROM deliveries d JOIN generations g ON g.id = d.generation WHERE ${where}`
 
   const claim = (lane: string, limit: number, now: number) =>
     Effect.gen(function* () {
-      const due = yield* rows(
-        DeliveryRow,
+      const due = yield* deliveryRows(
         select(
           sql`d.lane = ${lane} AND d.state IN ('RETRY_WAIT', 'BLOCKED') AND d.due <= ${now} ORDER BY d.due LIMIT ${limit}`
         )
@@ -146,8 +151,7 @@ const make = Effect.gen(function* () {
       const fresh =
         due.length >= limit
           ? []
-          : yield* rows(
-              DeliveryRow,
+          : yield* deliveryRows(
               select(sql`d.lane = ${lane} AND d.state = 'PENDING' ORDER BY d.id LIMIT ${limit - due.length}`)
             )
       const all = due.length === 0 ? fresh : [...due, ...fresh]
@@ -157,7 +161,7 @@ const make = Effect.gen(function* () {
           sql`UPDATE deliveries SET state = 'SENDING', due = NULL, updated = ${now} WHERE ${sql.in("id", chunk)}`
       )
       const claimed: Array<Delivery> = []
-      for (const row of all) claimed.push(toDelivery(row, yield* targets.get(row.target), "SENDING"))
+      for (const row of all) claimed.push(toClaimed(row, yield* targets.get(row.target), now))
       return claimed
     }).pipe(commit("claim"))
 
@@ -197,10 +201,11 @@ const make = Effect.gen(function* () {
         }))
       )
       for (const one of failed) {
-        // given back without an attempt: nothing was begun, so nothing needs to be looked for
+        // what waits may not have got as far as looking for the traces of an interrupted attempt
         yield* sql`UPDATE deliveries
           SET state = ${one.state}, reason = ${one.reason}, due = ${one.due}, updated = ${now},
-            attempts = attempts + ${one.counts ? 1 : 0}, interrupted = 0
+            attempts = attempts + ${one.counts ? 1 : 0},
+            interrupted = ${waits.has(one.state) ? sql.literal("interrupted") : 0}
           WHERE id = ${one.delivery.id}`
       }
       yield* insert(
@@ -219,13 +224,12 @@ const make = Effect.gen(function* () {
       )
       const entries = batch.flatMap((conclusion) => (conclusion.log === null ? [] : [conclusion.log]))
       if (entries.length > 0) yield* logs.append(entries)
-      return yield* complete(
-        new Map(delivered.map(({ delivery }) => [delivery.generation.id, delivery.generation])),
-        now
-      )
+      // a source that is kept has nothing to come after its deliveries
+      const leaving = delivered.filter(({ delivery }) => delivery.generation.after._tag !== "Keep")
+      return yield* complete(new Map(leaving.map(({ delivery }) => [delivery.generation.id, delivery.generation])), now)
     }).pipe(commit("conclude"))
 
-  /** Of these generations, those of which nothing is owed any more are done or, where asked for, to be disposed of. */
+  /** Those of these generations of which nothing is owed any more are to be disposed of. */
   const complete = (candidates: ReadonlyMap<GenerationId, Generation>, now: number) =>
     Effect.gen(function* () {
       const unfinished = new Set<number>()
@@ -238,18 +242,19 @@ const make = Effect.gen(function* () {
       )) {
         unfinished.add(row.generation)
       }
-      const finished = Array.from(candidates.values()).filter((generation) => !unfinished.has(generation.id))
-      const disposing = finished.filter((generation) => generation.after._tag !== "Keep")
-      const kept = finished.filter((generation) => generation.after._tag === "Keep")
-      const mark = (state: string, which: ReadonlyArray<Generation>) =>
-        inChunks(
-          which.map((generation) => generation.id),
-          (chunk) => sql`UPDATE generations SET state = ${state}, updated = ${now}
-            WHERE ${sql.in("id", chunk)} AND state <> 'REPLACED'`
+      const finished = ids.filter((id) => !unfinished.has(id))
+      // one that was replaced meanwhile is not to be touched: its path holds another file now
+      const marked = yield* inChunks(finished, (chunk) =>
+        rows(
+          GenerationIdRow,
+          sql`UPDATE generations SET state = 'DISPOSING', updated = ${now}
+            WHERE ${sql.in("id", chunk)} AND state <> 'REPLACED' RETURNING id AS generation`
         )
-      yield* mark("DISPOSING", disposing)
-      yield* mark("DONE", kept)
-      return disposing
+      )
+      return marked.flatMap(({ generation }) => {
+        const found = candidates.get(generation)
+        return found === undefined ? [] : [found]
+      })
     })
 
   const disposals = (limit: number) =>
@@ -392,6 +397,9 @@ export const layer: Layer.Layer<Journal, JournalError, SqlClient.SqlClient | Log
 /** Why a delivery was given up for a newer generation of its file. */
 export const supersededReason = "the file changed before it was sent; its newer version is sent instead"
 
+/** States in which an attempt is not over for good. */
+const waits: ReadonlySet<DeliveryState> = new Set(["PENDING", "RETRY_WAIT", "BLOCKED"])
+
 const IdRow = Schema.Struct({ id: DeliveryId })
 const GenerationIdRow = Schema.Struct({ generation: GenerationId })
 const LaneRow = Schema.Struct({ id: DeliveryId, lane: Schema.String })
@@ -416,22 +424,61 @@ const generationFields = {
   after: Schema.parseJson(After)
 }
 const GenerationRow = Schema.Struct(generationFields)
-const DeliveryRow = Schema.Struct({
-  ...generationFields,
-  id: DeliveryId,
-  target: Schema.Number,
-  route: Schema.String,
-  name: Schema.String,
-  state: DeliveryState,
-  attempts: Schema.Number,
-  due: Schema.NullOr(Schema.Number),
-  reason: Schema.NullOr(Schema.String),
-  chosen: Schema.NullOr(Schema.String),
-  sole: Schema.Number,
-  interrupted: Schema.Number,
-  created: Schema.Number,
-  updated: Schema.Number
+/**
+ * The rows of claims are read by hand: decoding them by a Schema was the costliest step between the journal and a lane.
+ * A column of another type than the tables declare is a defect, as it is there.
+ */
+const deliveryRows = <E, R>(statement: Effect.Effect<ReadonlyArray<unknown>, E, R>) =>
+  Effect.map(statement, (all) => all.map(readDelivery))
+
+const readDelivery = (row: unknown) => ({
+  generation: GenerationId.make(number(row, "generation"), { disableValidation: true }),
+  source: text(row, "source"),
+  path: text(row, "path"),
+  stamp: Stamp.make(text(row, "stamp"), { disableValidation: true }),
+  size: number(row, "size"),
+  mtime: number(row, "mtime"),
+  born: number(row, "born"),
+  after: readAfter(text(row, "after")),
+  id: DeliveryId.make(number(row, "id"), { disableValidation: true }),
+  target: number(row, "target"),
+  route: text(row, "route"),
+  name: text(row, "name"),
+  attempts: number(row, "attempts"),
+  reason: textOrNull(row, "reason"),
+  chosen: textOrNull(row, "chosen"),
+  sole: number(row, "sole"),
+  interrupted: number(row, "interrupted"),
+  created: number(row, "created")
 })
+
+const column = (row: unknown, name: string): unknown =>
+  typeof row === "object" && row !== null ? Reflect.get(row, name) : undefined
+
+const number = (row: unknown, name: string): number => {
+  const value = column(row, name)
+  if (typeof value === "number") return value
+  throw new TypeError(`The journal's column ${name} holds ${typeof value} where a number was expected`)
+}
+
+const text = (row: unknown, name: string): string => {
+  const value = column(row, name)
+  if (typeof value === "string") return value
+  throw new TypeError(`The journal's column ${name} holds ${typeof value} where a text was expected`)
+}
+
+const textOrNull = (row: unknown, name: string): string | null => (column(row, name) === null ? null : text(row, name))
+
+/** There are as many as the config has sources, so each is decoded once. */
+const readAfter = (json: string): After => {
+  const known = afters.get(json)
+  if (known !== undefined) return known
+  const after = Schema.decodeSync(Schema.parseJson(After))(json)
+  afters.set(json, after)
+  return after
+}
+
+const afters = new Map<string, After>()
 
 const toGeneration = (row: typeof GenerationRow.Type): Generation => ({
   id: row.generation,
@@ -444,22 +491,22 @@ const toGeneration = (row: typeof GenerationRow.Type): Generation => ({
   after: row.after
 })
 
-const toDelivery = (row: typeof DeliveryRow.Type, target: Target, state: DeliveryState): Delivery => ({
+const toClaimed = (row: ReturnType<typeof readDelivery>, target: Target, now: number): Delivery => ({
   id: row.id,
   generation: toGeneration(row),
   route: row.route,
   target,
   name: RelPath.parse(row.name),
-  state,
+  state: "SENDING",
   attempts: row.attempts,
-  due: row.due,
+  due: null,
   reason: row.reason,
   chosen: row.chosen === null ? null : RelPath.parse(row.chosen),
   sole: row.sole === 1,
   interrupted: row.interrupted === 1,
   receipt: null,
   created: row.created,
-  updated: row.updated
+  updated: now
 })
 
 const rows = <A, I, E, R>(schema: Schema.Schema<A, I>, statement: Effect.Effect<ReadonlyArray<unknown>, E, R>) =>
@@ -518,14 +565,10 @@ const targetTable = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     return definition
   }
 
-  const load = Effect.gen(function* () {
-    ids.clear()
-    for (const row of yield* rows(TargetRow, sql`SELECT id, definition FROM targets`)) {
-      ids.set(row.definition, row.id)
-      last = Math.max(last, row.id)
-    }
-  })
-  yield* load
+  for (const row of yield* rows(TargetRow, sql`SELECT id, definition FROM targets`)) {
+    ids.set(row.definition, row.id)
+    last = Math.max(last, row.id)
+  }
 
   return {
     idOf: (target: Target) =>
@@ -533,6 +576,14 @@ const targetTable = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
         const definition = definitionOf(target)
         const id = ids.get(definition)
         if (id !== undefined) return id
+        const [stored] = yield* rows(
+          TargetRow,
+          sql`SELECT id, definition FROM targets WHERE definition = ${definition}`
+        )
+        if (stored !== undefined) {
+          ids.set(definition, stored.id)
+          return stored.id
+        }
         last += 1
         yield* sql`INSERT INTO targets ${sql.insert({ id: last, definition, lane: target.lane })}`
         ids.set(definition, last)
@@ -548,20 +599,22 @@ const targetTable = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
         return target
       }),
     /** After a transaction that failed: what it inserted is not there. */
-    forget: Effect.orDie(load)
+    forget: Effect.sync(() => ids.clear())
   }
 })
 
 function journalError(operation: string) {
   return (error: Failure): JournalError => {
-    const full = sqliteCodes(error).some((code) => code.startsWith("SQLITE_FULL"))
-    const readOnly = sqliteCodes(error).some((code) => code.startsWith("SQLITE_READONLY"))
+    const codes = sqliteCodes(error._tag === "LogError" ? Option.getOrNull(error.cause) : error)
+    const doing = `The journal could not ${operation}`
     return new JournalError({
-      reason: full
+      reason: codes.some((code) => code.startsWith("SQLITE_FULL"))
         ? "The disk that holds the journal is full: free some space; deliveries go on by themselves."
-        : readOnly
+        : codes.some((code) => code.startsWith("SQLITE_READONLY"))
           ? "The journal's database is read-only: make the file and its directory writable."
-          : `The journal could not ${operation}: ${error.message}`,
+          : error._tag === "LogError"
+            ? `${doing}: ${error.reason}`
+            : sqlReason(doing, error),
       cause: Option.some(error)
     })
   }

@@ -67,7 +67,7 @@ const makeJournal = Effect.gen(function* () {
         store.generations.delete(other.generation.id)
         continue
       }
-      if (other.state !== "DISPOSED") other.state = "REPLACED"
+      if (other.state === "OPEN" || other.state === "DONE") other.state = "REPLACED"
       for (const delivery of those((one) => one.generation.id === other.generation.id && waiting.includes(one.state))) {
         change(delivery.id, { state: "SUPERSEDED", reason: supersededReason, due: null, updated: now })
       }
@@ -121,7 +121,9 @@ const makeJournal = Effect.gen(function* () {
     }
     const { counts, due, ended, reason, started, state } = conclusion
     const attempts = (store.deliveries.get(id)?.attempts ?? 0) + (counts ? 1 : 0)
-    change(id, { state, reason, due, attempts, interrupted: false, updated: now })
+    // what waits may not have got as far as looking for the traces of an interrupted attempt
+    const interrupted = waiting.includes(state) && store.deliveries.get(id)?.interrupted === true
+    change(id, { state, reason, due, attempts, interrupted, updated: now })
     if (state !== "PENDING") {
       store.attempts.push({
         delivery: id,

@@ -5,7 +5,8 @@
  * are made. On one file system the kernel copies (reflink, copy_file_range), and the only target of a file that is to
  * be deleted gets the file itself, by a rename.
  */
-import { Effect, Option } from "effect"
+import { Effect, Exit, Option } from "effect"
+import { availableParallelism } from "node:os"
 import type { Receipt } from "../../domain/Delivery.ts"
 import {
   LaneDownError,
@@ -16,26 +17,50 @@ import {
   TransientError,
   type DeliveryError
 } from "../../domain/DeliveryError.ts"
-import { Files, type CopyFault, type CopyJob } from "../../files/Files.ts"
+import { smallFile } from "../../files/copy.ts"
+import { Files, type Copier, type CopyFault, type CopyJob, type CopyResult } from "../../files/Files.ts"
 import * as Destination from "../Destination.ts"
 
-/** Threads for each local lane: while one waits for the disk to sync, others go on. */
-const threads = 2
+/**
+ * Threads for each local lane. While one waits for the disk to sync, others go on; without syncs there is nothing to
+ * wait for, and more threads than processors are in each other's way.
+ */
+const threads = ({ concurrency, sync }: Destination.OpenOptions): number =>
+  Math.min(concurrency, sync ? 4 : Math.max(2, availableParallelism() - 1))
+
+/** Files that a thread is given at once: a hop between threads costs as much as a small file. */
+const batch = 16
 
 const make = Effect.map(Files, (files): Destination.Destination => {
-  const open = Effect.map(files.copier(threads), (copier): Destination.Connection => {
+  const connect = (copier: Copier): Destination.Connection => {
     const copy = (task: Destination.Task, job: CopyJob): Effect.Effect<Receipt, DeliveryError> =>
-      Effect.flatMap(copier.copy(job, task.progress), (result) => {
-        switch (result._tag) {
-          case "Done":
-            return Effect.succeed(result.receipt)
-          case "Failed":
-            return Effect.fail(toError(result.fault))
-          case "Choose":
-            return Effect.zipRight(task.choose(result.name), copy(task, { ...job, chosen: result.name }))
-        }
-      })
+      Effect.flatMap(copier.copy(job, task.progress), (result) => conclude(task, result))
+
+    const conclude = (task: Destination.Task, result: CopyResult): Effect.Effect<Receipt, DeliveryError> => {
+      switch (result._tag) {
+        case "Done":
+          return Effect.succeed(result.receipt)
+        case "Failed":
+          return Effect.fail(toError(result.fault))
+        case "Choose":
+          return Effect.zipRight(task.choose(result.name), copy(task, { ...toJob(task), chosen: result.name }))
+      }
+    }
+
     return {
+      batch: {
+        size: batch,
+        accepts: ({ generation }) => generation.size <= smallFile,
+        deliver: (tasks) =>
+          Effect.flatMap(copier.copyAll(tasks.map(toJob)), (results) =>
+            Effect.forEach(results, (result, index) => {
+              const task = tasks[index]
+              return result._tag === "Done" || task === undefined
+                ? Effect.succeed(result._tag === "Done" ? Exit.succeed(result.receipt) : Exit.die("no such task"))
+                : Effect.exit(conclude(task, result))
+            })
+          )
+      },
       deliver: (task) => copy(task, toJob(task)),
       recover: (task) =>
         copier.recover(toJob(task)).pipe(
@@ -43,13 +68,13 @@ const make = Effect.map(Files, (files): Destination.Destination => {
           Effect.mapError((error) => new TransientError({ reason: error.reason, cause: Option.some(error) }))
         )
     }
-  })
+  }
   return {
     schemes: ["file"],
     protocol: "file",
     worker: "File worker",
     conflicts: ["overwrite", "skip", "rename", "fail", "newer", "backup"],
-    open: () => open
+    open: (_, options) => Effect.map(files.copier(threads(options)), connect)
   }
 })
 

@@ -10,7 +10,7 @@ export default Effect.gen(function* () {
     created BIGINT NOT NULL
   )`
 
-  // state: OPEN (deliveries owed or dead), DONE, DISPOSING, DISPOSED, REPLACED (by a newer generation of the path)
+  // state: OPEN (deliveries owed or dead, or the source is kept), DONE, DISPOSING, DISPOSED, REPLACED (by a newer generation of the path)
   yield* sql`CREATE TABLE generations (
     id INTEGER PRIMARY KEY,
     source TEXT NOT NULL,

@@ -12,7 +12,7 @@ const setUp = (serverOptions: FtpOptions = {}) =>
     const server = yield* startFtpServer(serverOptions)
     const source = yield* makeSource
     const destination = yield* Ftp.make()
-    const connection = yield* destination.open("lane")
+    const connection = yield* destination.open("lane", { concurrency: 4, sync: false })
     const target = (
       options: Partial<TargetOptions> = {},
       more: Partial<Target> & { readonly password?: string } = {}
@@ -242,7 +242,7 @@ describe("the connection", () => {
       const destination = yield* Ftp.make()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const connection = yield* destination.open("lane")
+          const connection = yield* destination.open("lane", { concurrency: 4, sync: false })
           const to = {
             target: {
               url: server.url,
@@ -327,7 +327,7 @@ describe.skipIf(!hasVsftpd)("vsftpd", () => {
       const server = yield* startVsftpd
       const source = yield* makeSource
       const destination = yield* Ftp.make()
-      const connection = yield* destination.open("lane")
+      const connection = yield* destination.open("lane", { concurrency: 4, sync: false })
       const to: RouteTarget = {
         target: {
           url: `${server.url}/upload`,

@@ -10,7 +10,7 @@ const setUp = Effect.gen(function* () {
   const server = yield* startHttpServer()
   const source = yield* makeSource
   const destination = yield* Http.make({ version: "1.2.3" })
-  const connection = yield* destination.open("lane")
+  const connection = yield* destination.open("lane", { concurrency: 4, sync: false })
   const target = (options: Partial<TargetOptions> = {}): RouteTarget => ({
     target: {
       url: `${server.url}/in box/?…`,

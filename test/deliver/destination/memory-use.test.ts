@@ -38,7 +38,7 @@ it.scopedLive.each(subjects)(
       const { port } = yield* startSink(scheme)
       const source = yield* makeSource
       const { generation } = yield* source.sparse("large.bin", gib)
-      const connection = yield* (yield* make).open("lane")
+      const connection = yield* (yield* make).open("lane", { concurrency: 4, sync: false })
       const before = process.memoryUsage().rss
       let most = before
       const watch = setInterval(() => {

@@ -18,7 +18,7 @@ const send = (
   Effect.gen(function* () {
     const source = yield* makeSource
     const { generation } = yield* source.write("file.bin", pattern(700_000))
-    const connection = yield* (yield* destination).open("lane")
+    const connection = yield* (yield* destination).open("lane", { concurrency: 4, sync: false })
     return yield* connection.deliver(
       makeTask(generation, {
         target: {
