@@ -20,6 +20,8 @@ export interface Committer {
 export const make = (options: {
   /** Whether more outcomes are to be expected at any moment, so that a commit may wait for them a little. */
   readonly busy: () => boolean
+  /** How long, in milliseconds. */
+  readonly gather: number
   readonly committed: (batch: ReadonlyArray<Conclusion>, dispose: ReadonlyArray<Generation>) => Effect.Effect<void>
 }): Effect.Effect<Committer, never, Journal | Scope.Scope> =>
   Effect.gen(function* () {
@@ -29,7 +31,7 @@ export const make = (options: {
 
     const step = Effect.gen(function* () {
       const first = yield* Queue.take(outcomes)
-      if (options.busy()) yield* gather
+      if (options.busy()) yield* gather(options.gather)
       const batch = [first, ...(yield* Queue.takeUpTo(outcomes, largest - 1))]
       const dispose = yield* journal.conclude(batch).pipe(
         Effect.tapError((error) => Effect.logError(`${batch.length} outcomes wait to be recorded: ${error.reason}`)),
@@ -61,7 +63,8 @@ const largest = 512
  * A commit of 64 outcomes costs twice as much as one of 4, so it is worth a moment while more are on their way. Of the
  * machine's clock: this is about the disk, and not about anything that a test would want to control.
  */
-const gather = Effect.async<void>((resume) => {
-  const timer = setTimeout(() => resume(Effect.void), 10)
-  return Effect.sync(() => clearTimeout(timer))
-})
+const gather = (milliseconds: number) =>
+  Effect.async<void>((resume) => {
+    const timer = setTimeout(() => resume(Effect.void), milliseconds)
+    return Effect.sync(() => clearTimeout(timer))
+  })

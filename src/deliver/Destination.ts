@@ -48,6 +48,8 @@ export interface Connection {
    */
   readonly batch?: {
     readonly size: number
+    /** How many of them may be under way at once. */
+    readonly workers: number
     /** Whether this one is short enough. */
     readonly accepts: (delivery: Delivery) => boolean
     readonly deliver: (tasks: ReadonlyArray<Task>) => Effect.Effect<ReadonlyArray<Exit.Exit<Receipt, DeliveryError>>>

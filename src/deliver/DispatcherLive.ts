@@ -64,6 +64,11 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       yield* PubSub.publishAll(events, batch.map(toEvent))
       yield* Effect.forEach(batch, logOutcome, { discard: true })
+      // their lanes must learn when these are due
+      const waiting = batch.filter((conclusion) => conclusion._tag === "NotDelivered" && conclusion.due !== null)
+      for (const name of new Set(waiting.map(({ delivery }) => delivery.target.lane))) {
+        yield* lanes.get(name)?.lane.wake ?? Effect.void
+      }
       if (disposing.length === 0) return
       const moved = batch.flatMap((conclusion) =>
         conclusion._tag === "Delivered" && conclusion.receipt.verified === "inode" && conclusion.delivery.sole
@@ -76,6 +81,7 @@ const make = Effect.gen(function* () {
 
   const committer = yield* Committer.make({
     committed,
+    gather: sync ? 25 : 10,
     busy: () => {
       for (const { lane } of lanes.values()) if (lane.busy()) return true
       return false

@@ -67,7 +67,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const journal = yield* Journal
     const clock = yield* Effect.clock
     const { batch } = connection
-    const capacity = Math.max(128, concurrency * 4 * (batch?.size ?? 1))
+    const capacity = Math.max(128, concurrency * 4, (batch?.workers ?? 0) * (batch?.size ?? 0) * 2)
     const queue = yield* Queue.bounded<Delivery>(capacity)
     const bell = yield* Effect.makeLatch(true)
     const roomy = yield* Effect.makeLatch(true)
@@ -147,6 +147,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         ? Effect.void
         : journal.release(ids).pipe(
             Effect.retry({ while: () => !draining, schedule: Schedule.spaced("5 seconds") }),
+            Effect.zipRight(bell.open),
             Effect.catchAll((error) =>
               Effect.logWarning(`${ids.length} deliveries stay claimed until the next start: ${error.reason}`)
             )
@@ -168,7 +169,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
               (one) => one.attempts === 0 && !one.interrupted && one.chosen === null && batch.accepts(one)
             )
       return Effect.zipRight(
-        together.length === 0 ? Effect.void : permits.withPermits(1)(attemptAll(together)),
+        together.length === 0 ? Effect.void : attemptAll(together),
         Effect.zipRight(
           // those that take longer don't wait for each other in the order in which they were taken
           Effect.forEach(alone, (one) => permits.withPermits(1)(attempt(one)), {
@@ -201,7 +202,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           busy.delete(place)
           if (line !== undefined && line.length > 0) others.push(...line)
         }
-        return others.length === 0 ? Effect.void : Effect.zipRight(giveBack(others), bell.open)
+        return others.length === 0 ? Effect.void : giveBack(others)
       })
 
     const begin = (delivery: Delivery, fiber: Fiber.RuntimeFiber<unknown, unknown>): Attempt => {
@@ -420,7 +421,11 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         while ((yield* underWay) > 0) yield* Effect.sleep("20 millis")
       }),
       run: Effect.all(
-        [Effect.forever(feed), Effect.forever(watch), ...Array.from({ length: concurrency }, () => slot)],
+        [
+          Effect.forever(feed),
+          Effect.forever(watch),
+          ...Array.from({ length: Math.max(concurrency, batch?.workers ?? 0) }, () => slot)
+        ],
         {
           concurrency: "unbounded",
           discard: true

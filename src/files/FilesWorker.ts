@@ -156,8 +156,13 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
     const copySmall = (job: CopyJob): Effect.Effect<CopyResult> =>
       Effect.map(copyAll([job]), ([result]) => result ?? lost)
 
-    const copyLarge = (job: CopyJob, progress: (bytes: number) => void): Effect.Effect<CopyResult> =>
+    const copyLarge = (job: CopyJob, told: (bytes: number) => void): Effect.Effect<CopyResult> =>
       Effect.gen(function* () {
+        let seen = 0
+        const progress = (bytes: number): void => {
+          seen += bytes
+          told(bytes)
+        }
         const [staged, sha256] = yield* Effect.all(
           [
             call("stage", { job }),
@@ -167,6 +172,7 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
           { concurrency: 2 }
         ).pipe(Effect.raceFirst(watchGrowth(job, progress)))
         if (staged._tag !== "Staged") return staged
+        progress(sizeOf(job) - seen)
         const { moved, said } = staged
         return yield* call("publish", { job, sha256: sha256 ?? staged.sha256, moved, said })
       }).pipe(Effect.catchAll((error) => Effect.succeed(broken(error))))

@@ -9,7 +9,7 @@ import type { Receipt } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { codeOf, sourceFault, targetFault } from "./fault.ts"
 import type { CopyFault, CopyJob, CopyResult } from "./Files.ts"
-import { below, fsPath, numbered, parent } from "./names.ts"
+import { below, fsPath, numbered, parent, staysBelow } from "./names.ts"
 
 /**
  * Up to this size a file is read, hashed and written in one go. Above it the kernel copies (reflink or
@@ -163,6 +163,10 @@ export const isCopyOf = (stat: fs.BigIntStats, stamp: string): boolean => {
 
 /** Clears what earlier attempts left, and asks the conflict policy whether there is anything to do. */
 const beforeStaging = (job: CopyJob): StageResult | undefined => {
+  if (!staysBelow(job.chosen ?? job.name)) {
+    const reason = `The name ${RelPath.display(job.chosen ?? job.name)} leads out of ${job.target}: it is refused`
+    return fail({ kind: "permanent", reason })
+  }
   const final = finalPath(job)
   for (const name of job.move ? [...job.stale, job.temp] : job.stale) {
     const temp = below(parent(final), name)

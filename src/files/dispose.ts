@@ -139,7 +139,9 @@ const copyAcross = (from: string, to: string, stamp: string, sync: boolean): voi
 }
 
 const sameBytes = (...paths: readonly [string, string]): boolean => {
-  const [one, other] = paths.map((path) => hash(parent(path), RelPath.basename(path), stampOf(lstat(path) ?? emptyStat)))
+  const [one, other] = paths.map((path) =>
+    hash(parent(path), RelPath.basename(path), stampOf(lstat(path) ?? emptyStat))
+  )
   return one !== null && one === other
 }
 

@@ -12,6 +12,10 @@ export const fsPath = (path: string): FsPath => (RelPath.isText(path) ? path : B
 export const below = (directory: string, path: string): string =>
   path === "" ? directory : directory.endsWith("/") ? `${directory}${path}` : `${directory}/${path}`
 
+/** Whether a path below a directory stays below it, spelled the one way there is. */
+export const staysBelow = (path: string): boolean =>
+  !path.includes("\0") && path.split("/").every((segment) => segment !== "" && segment !== "." && segment !== "..")
+
 /** The directory part of a path. */
 export const parent = (path: string): string => {
   const slash = path.lastIndexOf("/")

@@ -49,8 +49,8 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
   }
   yield* sql`PRAGMA busy_timeout = 5000`.unprepared
   yield* sql`PRAGMA synchronous = ${sql.literal(options.durability === "power" ? "FULL" : "NORMAL")}`.unprepared
-  // 16 MiB: the parts of the indexes that a busy journal writes to
-  yield* sql`PRAGMA cache_size = -16384`.unprepared
+  // 8 MiB: the parts of the indexes that a busy journal writes to
+  yield* sql`PRAGMA cache_size = -8192`.unprepared
   const { pages } = yield* first(PagesRow, sql`SELECT page_count AS pages FROM pragma_page_count()`)
   // reads the whole file: worth it while that takes well under a second
   if (pages < 20_000) {

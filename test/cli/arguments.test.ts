@@ -140,9 +140,12 @@ describe("the command line", () => {
     // options under their long names, values apart, operands last
     expect(words("explain", "yes", "-cx", "--json", "check")).toEqual([
       "explain",
-      ...["--config", "x"],
+      "--config",
+      "x",
       "--json",
-      ...["--", "yes", "check"]
+      "--",
+      "yes",
+      "check"
     ])
     // no word of a value is the name of a command
     expect(words("-c", "logs", "-m")).toEqual(["--config=logs", "--move"])

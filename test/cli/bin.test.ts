@@ -65,6 +65,8 @@ describe("the program", () => {
         ["explain", "-c", "x"],
         ["retry", "-c", "x"],
         ["retry", "-c", "x", "one"],
+        ["retry", "-c", "x", "--all", "1"],
+        ["check", "-c", "x", "extra"],
         ["logs", "-c", "x", "--status", "GOOD"]
       ]
       const results = yield* Effect.forEach(wrong, (args) => Process.run(args), { concurrency: 2 })

@@ -146,8 +146,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           receipt: null,
           created: 5000
         })
-      })
-    )
+      }))
 
     test("knows what it has admitted, by path and stamp", () =>
       Effect.gen(function* () {
@@ -161,8 +160,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* isUnknown(found("a"), "other rules")).toBe(false)
         expect(yield* journal.unknown("/other", "rules", [found("a")])).toEqual([found("a")])
         expect(yield* journal.unknown("/inbox", "rules", [])).toEqual([])
-      })
-    )
+      }))
 
     test("remembers a file that no route wanted, until the rules are others", () =>
       Effect.gen(function* () {
@@ -175,8 +173,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* journal.admit("newer", [admission(found("a"))])
         expect(paths(yield* claim())).toEqual(["a"])
         expect(yield* isUnknown(found("a"), "whatever")).toBe(false)
-      })
-    )
+      }))
 
     test("admits a generation once, however often, even within one batch", () =>
       Effect.gen(function* () {
@@ -188,8 +185,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         if (delivery !== undefined) yield* conclude(deliveredNow(delivery))
         yield* admit(admission(found("a")))
         expect(yield* claim()).toEqual([])
-      })
-    )
+      }))
 
     test("many at once", () =>
       Effect.gen(function* () {
@@ -202,8 +198,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         const journal = yield* Journal
         const known = many.map(({ file }) => file)
         expect(yield* journal.unknown("/inbox", "rules", [...known, found("x")])).toEqual([found("x")])
-      })
-    )
+      }))
 
     test("supersedes what has not begun by a newer generation, and nothing else", () =>
       Effect.gen(function* () {
@@ -231,8 +226,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           expect(now.reason).toContain("newer")
         }
         expect(yield* claim("memory://three", 10, 1e6)).toEqual([])
-      })
-    )
+      }))
 
     test("claims the oldest first, those that are due before those that are new, and none twice", () =>
       Effect.gen(function* () {
@@ -249,8 +243,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* claim("memory://one", 10, 5000)).toEqual([])
         expect(paths(yield* claim("memory://two"))).toEqual(["other"])
         expect(yield* claim("memory://none")).toEqual([])
-      })
-    )
+      }))
 
     test("takes back what was not begun", () =>
       Effect.gen(function* () {
@@ -264,8 +257,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* conclude(...claimed.map(deliveredNow))
         yield* journal.release(claimed.map(({ id }) => id))
         expect(yield* claim()).toEqual([])
-      })
-    )
+      }))
 
     test("keeps the name that was chosen over failures and restarts", () =>
       Effect.gen(function* () {
@@ -279,8 +271,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(again).toMatchObject({ state: "SENDING", chosen: "a (1).txt", interrupted: true })
         yield* conclude(failedNow(again, "RETRY_WAIT", { due: 0 }))
         expect(yield* claimOne).toMatchObject({ chosen: "a (1).txt", attempts: 1 })
-      })
-    )
+      }))
 
     test("records a delivery with its receipt and its log entry", () =>
       Effect.gen(function* () {
@@ -297,8 +288,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* (yield* Journal).backlog).toEqual([])
         // all is well with nothing, too
         expect(yield* conclude()).toEqual([])
-      })
-    )
+      }))
 
     test("counts attempts that count, and remembers why each failed", () =>
       Effect.gen(function* () {
@@ -307,7 +297,9 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* conclude(failedNow(first, "RETRY_WAIT", { due: 0, reason: "cut", started: 1, ended: 2 }))
         const second = yield* claimOne
         expect(second).toMatchObject({ attempts: 1, reason: "cut" })
-        yield* conclude(failedNow(second, "BLOCKED", { due: 0, reason: "refused", counts: false, started: 3, ended: 4 }))
+        yield* conclude(
+          failedNow(second, "BLOCKED", { due: 0, reason: "refused", counts: false, started: 3, ended: 4 })
+        )
         const third = yield* claimOne
         expect(third.attempts).toBe(1)
         yield* conclude(failedNow(third, "DEAD", { reason: "too large", started: 5, ended: 6 }))
@@ -319,8 +311,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         ])
         expect(yield* total).toBe(1)
         expect(yield* claim("memory://one", 10, 1e9)).toEqual([])
-      })
-    )
+      }))
 
     test("disposes of a file once each of its targets has it, and not before", () =>
       Effect.gen(function* () {
@@ -352,8 +343,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         // and known as what it was
         expect(yield* isUnknown(found("a"))).toBe(false)
         expect(yield* isUnknown(found("b"))).toBe(false)
-      })
-    )
+      }))
 
     for (const state of ["DEAD", "SKIPPED", "AMBIGUOUS", "SUPERSEDED"] as const) {
       test(`keeps the source while one delivery is ${state}`, () =>
@@ -363,8 +353,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           if (!one || !second) throw new Error("nothing claimed")
           expect(yield* conclude(deliveredNow(one), failedNow(second, state))).toEqual([])
           expect(yield* (yield* Journal).disposals(10)).toEqual([])
-        })
-      )
+        }))
     }
 
     test("does not dispose of what a newer generation has replaced", () =>
@@ -374,8 +363,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* admit(admission(found("a", 2), [target("two")], { _tag: "Delete" }))
         expect(yield* conclude(deliveredNow(old))).toEqual([])
         expect(yield* (yield* Journal).disposals(10)).toEqual([])
-      })
-    )
+      }))
 
     test("carries out an intent to dispose, although a newer generation has come", () =>
       Effect.gen(function* () {
@@ -385,8 +373,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         // the old file may have been moved aside already
         yield* admit(admission(found("a", 2), [target("two")], { _tag: "Delete" }))
         expect((yield* journal.disposals(10)).map(({ size }) => size)).toEqual([101])
-      })
-    )
+      }))
 
     test("brings back what was under way when the process died, and marks it", () =>
       Effect.gen(function* () {
@@ -406,8 +393,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           ["b", true],
           ["e", false]
         ])
-      })
-    )
+      }))
 
     test("stays interrupted until an attempt came to an end, not only to a wait", () =>
       Effect.gen(function* () {
@@ -427,8 +413,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(fourth.interrupted).toBe(true)
         yield* conclude(failedNow(fourth, "AMBIGUOUS"))
         expect((yield* get(fourth.id)).interrupted).toBe(false)
-      })
-    )
+      }))
 
     test("tells the backlog of each lane, and when something is due", () =>
       Effect.gen(function* () {
@@ -454,8 +439,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           { lane: "memory://one", open: 3, nextDue: 2000 },
           { lane: "memory://two", open: 1, nextDue: null }
         ])
-      })
-    )
+      }))
 
     test("unblocks a lane that works again, and no other", () =>
       Effect.gen(function* () {
@@ -472,8 +456,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* journal.unblock("memory://one")
         expect(paths(yield* claim("memory://one", 10, 0))).toEqual(["a"])
         expect(yield* claim("memory://two", 10, 0)).toEqual([])
-      })
-    )
+      }))
 
     test("replays what is dead, ambiguous, skipped or cancelled, with all its attempts", () =>
       Effect.gen(function* () {
@@ -497,15 +480,10 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           { id: a.id, lane: "memory://one" }
         ])
         expect(yield* get(a.id)).toMatchObject({ state: "PENDING", attempts: 0, due: null })
-        expect((yield* journal.replay("all")).map(({ id }) => id).sort((x, y) => x - y)).toEqual([
-          b.id,
-          c.id,
-          last?.id
-        ])
+        expect((yield* journal.replay("all")).map(({ id }) => id).sort((x, y) => x - y)).toEqual([b.id, c.id, last?.id])
         expect(yield* journal.replay("all")).toEqual([])
         expect(paths(yield* claim())).toEqual(["a", "b", "c", "f"])
-      })
-    )
+      }))
 
     test("cancels what is not under way", () =>
       Effect.gen(function* () {
@@ -519,8 +497,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(Array.from(cancelled).sort((x, y) => x - y)).toEqual([b.id, d?.id])
         expect(yield* claim("memory://one", 10, 1e9)).toEqual([])
         expect(yield* get(a.id)).toMatchObject({ state: "SENDING" })
-      })
-    )
+      }))
 
     test("forgets what is over and gone, and uses no id again", () =>
       Effect.gen(function* () {
@@ -547,7 +524,6 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         const ids = [gone.id, kept.id, old.id]
         yield* admit(admission(found("new")))
         for (const { id } of yield* claim()) expect(ids).not.toContain(id)
-      })
-    )
+      }))
   })
 }

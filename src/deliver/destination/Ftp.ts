@@ -11,7 +11,7 @@
  */
 import { Effect, type Layer, Option } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
-import { PermanentError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import { location } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
@@ -68,7 +68,7 @@ const deliver = Effect.fn("Ftp.deliver")(function* (
 
       const known = yield* ensureFolder(lane, client, place.folder)
       const early = yield* pickName(client, place, task)
-      if (early._tag === "Skip") return skipped(task)
+      if (early._tag === "Skip") return yield* skipped(task)
 
       const temp = `${place.folder}/${wire(task.temp)}`
       return yield* Effect.gen(function* () {
@@ -89,7 +89,7 @@ const deliver = Effect.fn("Ftp.deliver")(function* (
           const picked = yield* pickName(client, place, task)
           if (picked._tag === "Skip") {
             yield* client.ask(`DELE ${temp}`)
-            return skipped(task)
+            return yield* skipped(task)
           }
           yield* task.choose(picked.name)
           yield* publish(client, temp, place.at(picked.name), false)
@@ -328,12 +328,7 @@ const removeTemp = (lane: Lane, client: FtpClient, task: Destination.Task, temp:
     Effect.catchAllCause((cause) => Effect.logDebug(`${readable(temp)} could not be removed`, cause))
   )
 
-const skipped = (task: Destination.Task): Receipt => ({
-  bytes: 0,
-  sha256: null,
-  said: "skipped: there is a file of that name already",
-  verified: "status",
-  name: task.delivery.name
-})
+const skipped = (task: Destination.Task): SkippedError =>
+  new SkippedError({ reason: `Skipped: there is a file ${targetOf(task)} already`, cause: Option.none() })
 
 const targetOf = (task: Destination.Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))

@@ -26,13 +26,13 @@ import * as Destination from "../Destination.ts"
  * wait for, and more threads than processors are in each other's way.
  */
 const threads = ({ concurrency, sync }: Destination.OpenOptions): number =>
-  Math.min(concurrency, sync ? 4 : Math.max(2, availableParallelism() - 1))
+  sync ? Math.min(2 * concurrency, 8) : Math.min(concurrency, Math.max(2, availableParallelism() - 1))
 
 /** Files that a thread is given at once: a hop between threads costs as much as a small file. */
 const batch = 16
 
-const make = Effect.map(Files, (files): Destination.Destination => {
-  const connect = (copier: Copier): Destination.Connection => {
+export const make = Effect.map(Files, (files): Destination.Destination => {
+  const connect = (copier: Copier, workers: number): Destination.Connection => {
     const copy = (task: Destination.Task, job: CopyJob): Effect.Effect<Receipt, DeliveryError> =>
       Effect.flatMap(copier.copy(job, task.progress), (result) => conclude(task, result))
 
@@ -50,6 +50,7 @@ const make = Effect.map(Files, (files): Destination.Destination => {
     return {
       batch: {
         size: batch,
+        workers,
         accepts: ({ generation }) => generation.size <= smallFile,
         deliver: (tasks) =>
           Effect.flatMap(copier.copyAll(tasks.map(toJob)), (results) =>
@@ -74,7 +75,7 @@ const make = Effect.map(Files, (files): Destination.Destination => {
     protocol: "file",
     worker: "File worker",
     conflicts: ["overwrite", "skip", "rename", "fail", "newer", "backup"],
-    open: (_, options) => Effect.map(files.copier(threads(options)), connect)
+    open: (_, options) => Effect.map(files.copier(threads(options)), (copier) => connect(copier, 2 * threads(options)))
   }
 })
 

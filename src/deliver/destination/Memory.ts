@@ -4,7 +4,7 @@
  */
 import { Effect, type Layer, Option } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
-import { PermanentError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import { PermanentError, SkippedError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import { location } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
@@ -72,8 +72,8 @@ export const make = (options: Options = {}): Memory => {
         const sent = yield* reader.finish
         const picked = pick(files, task)
         if (picked === "skip") {
-          const said = "skipped: there is a file of that name already"
-          return { bytes: 0, sha256: null, said, verified: "status" as const, name }
+          const reason = `Skipped: there is a file ${RelPath.display(location(target, name))} already`
+          return yield* new SkippedError({ reason, cause: Option.none() })
         }
         if (picked === "fail") {
           return yield* new PermanentError({
