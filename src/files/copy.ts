@@ -79,7 +79,7 @@ export const stage = (job: CopyJob): StageResult => {
   }
 }
 
-/** The sha256 of a source file, in hex; null where it is not that generation any more (staging finds out as well). */
+/** The sha256 of a file, in hex; null where it is not of that stamp any more (staging finds out as well). */
 export const hash = (root: string, path: string, stamp: string): string | null => {
   let fd: number | undefined
   try {
@@ -126,16 +126,17 @@ export const recover = (job: CopyJob): Receipt | null => {
   const final = lstat(below(job.target, name))
   if (final === undefined || !final.isFile()) return null
   const moved = sameContent(stampOf(final), job.stamp)
-  if (!moved && !isCopyOf(final, job.stamp)) return null
+  const sha256 = moved || isCopyOf(final, job.stamp) ? null : sameBytes(job, name, final)
+  if (sha256 === undefined) return null
   if (job.sync) {
     syncFile(below(job.target, name))
     syncDirectory(parent(below(job.target, name)))
   }
   return {
     bytes: Number(final.size),
-    sha256: null,
+    sha256,
     said: "found at the target after a restart",
-    verified: moved ? "inode" : "size",
+    verified: moved ? "inode" : sha256 === null ? "size" : "hash",
     name
   }
 }
@@ -159,6 +160,13 @@ export const isCopyOf = (stat: fs.BigIntStats, stamp: string): boolean => {
   const [, , size, mtime] = stamp.split(":")
   const difference = stat.mtimeNs - BigInt(mtime ?? "0")
   return String(stat.size) === size && difference > -2000n && difference < 2000n
+}
+
+/** The sha256 that the source and a final file of its size have in common; undefined where they differ. */
+const sameBytes = (job: CopyJob, name: string, final: fs.BigIntStats): string | undefined => {
+  if (String(final.size) !== job.stamp.split(":")[2]) return undefined
+  const ours = hash(job.root, job.path, job.stamp)
+  return ours !== null && ours === hash(job.target, name, stampOf(final)) ? ours : undefined
 }
 
 /** Clears what earlier attempts left, and asks the conflict policy whether there is anything to do. */

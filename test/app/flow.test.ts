@@ -21,8 +21,15 @@ it.scoped("a file arrives, settles, goes to each folder that wants it, is logged
     })
     const events = yield* Effect.fork(Stream.runCollect(Stream.take(app.dispatcher.events, 3)))
     yield* app.write("sub/a.txt", "hello")
-    yield* elapse(Effect.map(app.states, (states) => states.length > 0), "it is accepted", { step: 10 })
-    yield* until(Effect.sync(() => !existsSync(join(app.inbox, "sub", "a.txt"))), "the source is removed")
+    yield* elapse(
+      Effect.map(app.states, (states) => states.length > 0),
+      "it is accepted",
+      { step: 10 }
+    )
+    yield* until(
+      Effect.sync(() => !existsSync(join(app.inbox, "sub", "a.txt"))),
+      "the source is removed"
+    )
     expect(text(app.memory.files.get("memory://one/in/sub/a.txt"))).toBe("hello")
     expect(text(app.memory.files.get("memory://two/x/sub/a.txt"))).toBe("hello")
     expect(readFileSync(join(directory, "all", "sub", "a.txt"), "utf8")).toBe("hello")
@@ -56,7 +63,11 @@ it.scoped("a file waits for its quiet time", () =>
   Effect.gen(function* () {
     const app = yield* start()
     yield* app.write("a.txt", "1")
-    const waited = yield* elapse(Effect.sync(() => app.memory.files.size > 0), "it is delivered", { step: 50 })
+    const waited = yield* elapse(
+      Effect.sync(() => app.memory.files.size > 0),
+      "it is delivered",
+      { step: 50 }
+    )
     expect(waited).toBeGreaterThanOrEqual(950)
     expect(waited).toBeLessThan(1500)
     // kept, and known
@@ -79,7 +90,10 @@ it.scoped("a file that no folder wants stays, and costs nothing more", () =>
     const app = yield* start({ routes: [route("texts", [inMemory("one")], ["txt"])] })
     yield* app.write("a.png")
     yield* app.write("b.txt")
-    yield* elapse(Effect.sync(() => app.memory.files.size === 1), "the other is delivered")
+    yield* elapse(
+      Effect.sync(() => app.memory.files.size === 1),
+      "the other is delivered"
+    )
     expect(app.sources()).toEqual(["a.png", "b.txt"])
     expect((yield* app.intake.status)[0]).toMatchObject({ accepted: 1, unmatched: 1 })
   })
@@ -93,7 +107,10 @@ it.scoped("a source is archived under its template", () =>
       source: { after: { _tag: "Archive", template: `${directory}/done/{relpath}` } }
     })
     yield* app.write("sub/a.txt")
-    yield* elapse(Effect.sync(() => existsSync(join(directory, "done", "sub", "a.txt"))), "it is archived")
+    yield* elapse(
+      Effect.sync(() => existsSync(join(directory, "done", "sub", "a.txt"))),
+      "it is archived"
+    )
     expect(existsSync(join(app.inbox, "sub", "a.txt"))).toBe(false)
   })
 )
@@ -108,9 +125,16 @@ it.scoped("the only target of a file to be deleted gets the file itself", () =>
     })
     yield* app.write("a.txt")
     const { ino } = statSync(join(app.inbox, "a.txt"))
-    yield* elapse(Effect.sync(() => existsSync(join(directory, "out", "a.txt"))), "it is delivered", { step: 10 })
+    yield* elapse(
+      Effect.sync(() => existsSync(join(directory, "out", "a.txt"))),
+      "it is delivered",
+      { step: 10 }
+    )
     expect(statSync(join(directory, "out", "a.txt")).ino).toBe(ino)
-    yield* until(Effect.map(app.logs, (logs) => logs.length === 1), "it is logged")
+    yield* until(
+      Effect.map(app.logs, (logs) => logs.length === 1),
+      "it is logged"
+    )
     yield* app.dispatcher.settled
     expect(readdirSync(join(directory, "out"))).toEqual(["a.txt"])
     expect((yield* app.logs)[0]).toMatchObject({ verified: "inode", status: "SUCCEEDED" })
@@ -129,12 +153,27 @@ it.scoped("what was accepted is delivered by the next run, although its source s
       memory: { before: () => Effect.never }
     }).pipe(Scope.extend(scope))
     for (const name of ["a.txt", "b.txt", "c.txt"]) yield* blocked.write(name)
-    yield* elapse(Effect.sync(() => blocked.memory.attempts.length === 2), "they are being sent", { step: 10 })
+    yield* elapse(
+      Effect.sync(() => blocked.memory.attempts.length === 2),
+      "they are being sent",
+      { step: 10 }
+    )
     const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-    yield* elapse(Effect.sync(() => closing.unsafePoll() !== null), "it ends after its deadline", { step: 1000 })
+    yield* elapse(
+      Effect.sync(() => closing.unsafePoll() !== null),
+      "it ends after its deadline",
+      { step: 1000 }
+    )
     const app = yield* start({ store, directory, source: { settle: 0 } })
-    yield* elapse(Effect.sync(() => app.memory.files.size === 3), "all is delivered", { step: 10 })
-    yield* until(Effect.map(app.logs, (logs) => logs.length === 3), "all is logged")
+    yield* elapse(
+      Effect.sync(() => app.memory.files.size === 3),
+      "all is delivered",
+      { step: 10 }
+    )
+    yield* until(
+      Effect.map(app.logs, (logs) => logs.length === 3),
+      "all is logged"
+    )
   })
 )
 

@@ -419,19 +419,22 @@ describe("a target that fails", () => {
     }
   })
 
-  it.skipIf(process.getuid?.() !== 0 || process.seteuid === undefined)("takes a large file that its owner can't write", () => {
-    write("big", large())
-    fs.chmodSync(join(inbox, "big"), 0o400)
-    fs.chownSync(join(inbox, "big"), 65_534, 65_534)
-    fs.mkdirSync(out)
-    for (const directory of [root, inbox, out]) fs.chmodSync(directory, 0o777)
-    process.seteuid?.(65_534)
-    try {
-      expect(copy(job("big"))).toMatchObject({ _tag: "Done" })
-    } finally {
-      process.seteuid?.(0)
+  it.skipIf(process.getuid?.() !== 0 || process.seteuid === undefined)(
+    "takes a large file that its owner can't write",
+    () => {
+      write("big", large())
+      fs.chmodSync(join(inbox, "big"), 0o400)
+      fs.chownSync(join(inbox, "big"), 65_534, 65_534)
+      fs.mkdirSync(out)
+      for (const directory of [root, inbox, out]) fs.chmodSync(directory, 0o777)
+      process.seteuid?.(65_534)
+      try {
+        expect(copy(job("big"))).toMatchObject({ _tag: "Done" })
+      } finally {
+        process.seteuid?.(0)
+      }
     }
-  })
+  )
 
   it("is full, which is the lane's trouble, and leaves nothing behind", (context) => {
     fs.mkdirSync(out)

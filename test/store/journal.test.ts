@@ -120,7 +120,9 @@ describe("JournalSql", () => {
     Effect.gen(function* () {
       const journal = yield* Journal
       const sql = yield* SqlClient.SqlClient
-      const [{ pages } = { pages: 0 }] = yield* sql<{ pages: number }>`SELECT page_count AS pages FROM pragma_page_count()`
+      const [{ pages } = { pages: 0 }] = yield* sql<{
+        pages: number
+      }>`SELECT page_count AS pages FROM pragma_page_count()`
       yield* sql.unsafe(`PRAGMA max_page_count = ${pages + 2}`).unprepared
       const many = Array.from({ length: 400 }, (_, index) => admission(found(`some-file-${index}`)))
       const error = yield* Effect.flip(journal.admit("rules", many))
