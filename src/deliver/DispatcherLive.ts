@@ -63,7 +63,12 @@ const make = Effect.gen(function* () {
   const committed = (batch: ReadonlyArray<Conclusion>, disposing: ReadonlyArray<{ readonly id: number }>) =>
     Effect.gen(function* () {
       yield* PubSub.publishAll(events, batch.map(toEvent))
-      yield* Effect.forEach(batch, logOutcome, { discard: true })
+      const delivered = batch.filter((conclusion) => conclusion._tag === "Delivered")
+      // a line for each file is for people who watch; in a rush they are better served by a count
+      if (delivered.length > 8) yield* Effect.logInfo(`Delivered ${delivered.length} files`)
+      for (const conclusion of batch) {
+        if (conclusion._tag !== "Delivered" || delivered.length <= 8) yield* logOutcome(conclusion)
+      }
       // their lanes must learn when these are due
       const waiting = batch.filter((conclusion) => conclusion._tag === "NotDelivered" && conclusion.due !== null)
       for (const name of new Set(waiting.map(({ delivery }) => delivery.target.lane))) {
@@ -188,8 +193,8 @@ const make = Effect.gen(function* () {
   const interrupted = yield* Effect.orDie(journal.recover)
   if (interrupted > 0) yield* Effect.logInfo(`${interrupted} deliveries were under way when the program ended last`)
 
-  yield* FiberSet.run(fibers, committer.run)
-  yield* FiberSet.run(fibers, dispose.run)
+  yield* FiberSet.run(fibers, Effect.withSpan(committer.run, "Dispatcher.commit"))
+  yield* FiberSet.run(fibers, Effect.withSpan(dispose.run, "Dispatcher.dispose"))
   yield* FiberSet.run(fibers, Stream.runForEach(signals.lanes, notify).pipe(Effect.zipRight(Effect.never)))
   yield* notify((yield* Effect.orDie(journal.backlog)).map(({ lane }) => lane))
 
@@ -304,10 +309,11 @@ const toEvent = (conclusion: Conclusion): DispatcherEvent => {
   }
 }
 
-/** Deliveries that succeed are in the log that people read; the program's own tells of the others. */
 const logOutcome = (conclusion: Conclusion): Effect.Effect<void> => {
-  if (conclusion._tag === "Delivered") return Effect.void
   const { delivery, destination, file, reason, state } = toEvent(conclusion)
+  if (state === "DELIVERED") {
+    return Effect.annotateLogs(Effect.logInfo(`Delivered ${file} to ${destination}`), { delivery })
+  }
   const line = `${state}: ${file} to ${destination}: ${reason}`
   const level = logged.has(state) ? Effect.logError(line) : Effect.logInfo(line)
   return Effect.annotateLogs(level, { delivery })

@@ -182,7 +182,9 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     })
 
     /** A worker after the other: the watchdog interrupts one to end its attempt. */
-    const slot = Effect.forever(Effect.flatMap(Effect.fork(Effect.forever(work)), Fiber.await))
+    const slot = Effect.forever(
+      Effect.flatMap(Effect.fork(Effect.withSpan(Effect.forever(work), "Lane.worker")), Fiber.await)
+    )
 
     /** Takes the place of a delivery; where it is being written, the delivery goes back until that is over. */
     const reserve = (delivery: Delivery): boolean => {
@@ -422,8 +424,8 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       }),
       run: Effect.all(
         [
-          Effect.forever(feed),
-          Effect.forever(watch),
+          Effect.withSpan(Effect.forever(feed), "Lane.feed"),
+          Effect.withSpan(Effect.forever(watch), "Lane.watchdog"),
           ...Array.from({ length: Math.max(concurrency, batch?.workers ?? 0) }, () => slot)
         ],
         {
