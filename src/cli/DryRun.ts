@@ -5,7 +5,7 @@ import { Effect, Stream } from "effect"
 import { join } from "node:path"
 import { display } from "../domain/RelPath.ts"
 import type { Settings } from "../domain/Settings.ts"
-import { location } from "../domain/Target.ts"
+import { shown } from "../domain/Target.ts"
 import { scan } from "../files/FilesDirect.ts"
 import * as Matcher from "../route/Matcher.ts"
 import * as Router from "../route/Router.ts"
@@ -31,7 +31,7 @@ export const dryRun = Effect.fn("DryRun.dryRun")(function* (settings: Settings) 
               yield* Output.line(`${file}: no folder matches`)
             }
             for (const { name, target } of placements) {
-              yield* Output.line(`${file} -> ${location(target, display(name))}`)
+              yield* Output.line(`${file} -> ${shown(target, display(name))}`)
             }
           }
         })

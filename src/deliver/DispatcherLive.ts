@@ -23,7 +23,7 @@ import { LaneDownError, PermanentError, TransientError, type DeliveryError } fro
 import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Settings } from "../domain/Settings.ts"
-import { location } from "../domain/Target.ts"
+import { shown } from "../domain/Target.ts"
 import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
@@ -303,7 +303,7 @@ const toEvent = (conclusion: Conclusion): DispatcherEvent => {
     delivery: delivery.id,
     state: conclusion._tag === "Delivered" ? "DELIVERED" : conclusion.state,
     file: RelPath.display(delivery.generation.path),
-    destination: location(delivery.target, RelPath.display(delivery.name)),
+    destination: shown(delivery.target, RelPath.display(delivery.name)),
     size: delivery.generation.size,
     reason: conclusion._tag === "Delivered" ? null : conclusion.reason
   }
@@ -315,6 +315,11 @@ const logOutcome = (conclusion: Conclusion): Effect.Effect<void> => {
     return Effect.annotateLogs(Effect.logInfo(`Delivered ${file} to ${destination}`), { delivery })
   }
   const line = `${state}: ${file} to ${destination}: ${reason}`
-  const level = logged.has(state) ? Effect.logError(line) : Effect.logInfo(line)
+  const level = logged.has(state)
+    ? Effect.logError(line)
+    : // the lane has said that it is down
+      state === "BLOCKED"
+      ? Effect.logDebug(line)
+      : Effect.logInfo(line)
   return Effect.annotateLogs(level, { delivery })
 }

@@ -6,7 +6,7 @@ import { Array as Arr, Cause, Clock, Effect, Exit, Fiber, Option, Queue, Schedul
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import { LaneDownError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { location } from "../domain/Target.ts"
+import { location, shown } from "../domain/Target.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
 import type { Connection, Task } from "./Destination.ts"
 import type { LaneStatus, Sending } from "./Dispatcher.ts"
@@ -42,6 +42,12 @@ export interface Lane {
   /** All its fibers; ends only by a defect. */
   readonly run: Effect.Effect<never>
 }
+
+/**
+ * How much later than a destination's own timers the watchdog ends an attempt, in milliseconds: a destination knows more
+ * of what a silence means, such as that a whole form was posted and must not be posted again.
+ */
+const grace = 5000
 
 /** Failures that a destination which is down could not have caused. */
 const answered: ReadonlySet<DeliveryError["_tag"]> = new Set([
@@ -213,7 +219,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         sending: {
           delivery: delivery.id,
           file: RelPath.display(delivery.generation.path),
-          destination: location(delivery.target, RelPath.display(delivery.name)),
+          destination: shown(delivery.target, RelPath.display(delivery.name)),
           size: delivery.generation.size,
           bytes: 0,
           started: clock.unsafeCurrentTimeMillis()
@@ -389,7 +395,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       const now = yield* Clock.currentTimeMillis
       for (const entry of attempts.values()) {
         if (entry.sending.bytes !== seen.get(entry)?.bytes) seen.set(entry, { bytes: entry.sending.bytes, at: now })
-        else if (now - (seen.get(entry)?.at ?? now) >= entry.timeout && !entry.timedOut) {
+        else if (now - (seen.get(entry)?.at ?? now) >= entry.timeout + grace && !entry.timedOut) {
           entry.timedOut = true
           yield* Fiber.interruptFork(entry.fiber)
         }

@@ -66,3 +66,9 @@ export const location = (target: Target, name: string): string => {
   const root = query < 0 ? target.url : target.url.slice(0, query)
   return `${root.endsWith("/") ? root : `${root}/`}${name}${query < 0 ? "" : target.url.slice(query)}`
 }
+
+/** The final place as it is shown: a form is posted to the target itself, whatever the file is called. */
+export const shown = (target: Target, name: string): string =>
+  target.options.upload === "multipart" && (target.scheme === "http" || target.scheme === "https")
+    ? target.url
+    : location(target, name)

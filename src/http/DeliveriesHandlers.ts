@@ -4,7 +4,7 @@ import { Effect, Option } from "effect"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
 import { type Delivery, DeliveryId, replayable } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { location } from "../domain/Target.ts"
+import { shown } from "../domain/Target.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import { Journal, type JournalError } from "../store/Journal.ts"
 import { Api } from "./Api.ts"
@@ -100,7 +100,7 @@ const view = (delivery: Delivery): DeliveryView => ({
   path: RelPath.display(delivery.generation.path),
   size: delivery.generation.size,
   modified: iso(delivery.generation.mtime),
-  destination: location(delivery.target, RelPath.display(delivery.receipt?.name ?? delivery.chosen ?? delivery.name)),
+  destination: shown(delivery.target, RelPath.display(delivery.receipt?.name ?? delivery.chosen ?? delivery.name)),
   route: delivery.route,
   lane: delivery.target.lane,
   attempts: delivery.attempts,

@@ -7,7 +7,7 @@ import { CurrentSettings } from "../config/CurrentSettings.ts"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
 import { DeliveryState } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { location } from "../domain/Target.ts"
+import { shown } from "../domain/Target.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import { Intake } from "../watch/Intake.ts"
 import { type ListenError, listenError } from "./Listen.ts"
@@ -173,7 +173,7 @@ const makeCommands = Effect.gen(function* () {
             delivery.state,
             delivery.attempts,
             RelPath.display(delivery.generation.path),
-            location(delivery.target, RelPath.display(delivery.name)),
+            shown(delivery.target, RelPath.display(delivery.name)),
             delivery.reason ?? ""
           ])
         )

@@ -55,8 +55,8 @@ describe("the original tool's config", () => {
       // nothing is taken away
       expect(list(inbox)).toEqual(Object.keys(files).sort())
       expect(log().toSorted()).toEqual([
-        `SUCCEEDED book.pdf file://${directory}/documents/ebooks`,
-        `SUCCEEDED cat.jpeg file://${directory}/documents/images`,
+        `SUCCEEDED book.pdf ${directory}/documents/ebooks`,
+        `SUCCEEDED cat.jpeg ${directory}/documents/images`,
         `SUCCEEDED film.mkv ftp://user@127.0.0.1:${ftp.port}/home/user/videos`,
         `SUCCEEDED song.MP3 ${http.url}/documents/audios`
       ])

@@ -12,7 +12,8 @@ import { list, project, random } from "./project.ts"
 vi.setConfig({ testTimeout: 120_000 })
 
 const seed = Number(process.env.FILEDISPATCH_SEED ?? Date.now() % 1_000_000)
-const kills = 12
+/** For each of the five; more, for a longer look. */
+const kills = Number(process.env.FILEDISPATCH_KILLS ?? 4)
 
 /** The FTP server that is there: its URL with a folder, and what is below that. */
 const startFtp = Effect.gen(function* () {
@@ -122,7 +123,7 @@ describe(`killed at any moment (seed ${seed})`, () => {
           if (log().length < contents.size * targets.length) inTheMiddle += 1
         }
         // or it has shown nothing
-        expect(inTheMiddle).toBeGreaterThanOrEqual(5)
+        expect(inTheMiddle).toBeGreaterThanOrEqual(1)
         const ended = yield* once
         expect(ended.code, ended.stderr).toBe(0)
 
@@ -169,7 +170,7 @@ it.scopedLive("SIGTERM in the middle loses nothing and doubles nothing", () =>
     const names = Array.from({ length: 400 }, (_, index) => `f${index}`).sort()
     for (const name of names) put(name, name.repeat(1000))
     for (const some of [1, 100]) {
-      const running = yield* start()
+      const running = yield* start("--log-level", "INFO")
       const before = http.files.size
       yield* Process.until(
         () => http.files.size >= Math.min(before + some, 400),

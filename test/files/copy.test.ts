@@ -357,10 +357,13 @@ describe("recovery of a copy", () => {
     write("a", "12345")
     expect(Copy.recover(job("a"))).toBeNull()
     fs.mkdirSync(out)
-    fs.writeFileSync(join(out, "a"), "12345")
-    // of another time
+    // of another time and content; the same content would do
+    fs.writeFileSync(join(out, "a"), "54321")
     fs.utimesSync(join(out, "a"), 1_600_000_000, 1_600_000_000)
     expect(Copy.recover(job("a"))).toBeNull()
+    fs.writeFileSync(join(out, "a"), "12345")
+    fs.utimesSync(join(out, "a"), 1_600_000_000, 1_600_000_000)
+    expect(Copy.recover(job("a"))).toMatchObject({ verified: "hash" })
     // of another size
     const { atime, mtime } = fs.statSync(join(inbox, "a"))
     fs.writeFileSync(join(out, "a"), "123456")
