@@ -4,7 +4,11 @@ import { layer as path } from "@effect/platform-node/NodePath"
 import { runMain } from "@effect/platform-node/NodeRuntime"
 import { layer as terminal } from "@effect/platform-node/NodeTerminal"
 import { Cause, Effect, Exit, Layer } from "effect"
+import { setFlagsFromString } from "node:v8"
 import { main } from "./cli/Cli.ts"
+
+// V8 lets the heap grow by its own size before it collects: with a backlog of 100,000 files that was 80 MiB of garbage
+setFlagsFromString("--heap-growing-percent=20")
 
 // whoever reads may have had enough: `filedispatch logs | head`
 process.stdout.on("error", (error) => process.exit("code" in error && error.code === "EPIPE" ? 0 : 1))

@@ -60,19 +60,23 @@ const make = Effect.gen(function* () {
   })
   const lanes = new Map<string, { readonly lane: Lane.Lane; readonly destination: Option.Option<Destination> }>()
 
+  /** Delivered, but not told of: a line for each file is for people who watch, in a rush a count serves them better. */
+  let uncounted = 0
+
+  const tellCount = Effect.suspend(() => {
+    const count = uncounted
+    uncounted = 0
+    return count === 0 ? Effect.void : Effect.logInfo(`Delivered ${count} files`)
+  })
+
   const committed = (batch: ReadonlyArray<Conclusion>, disposing: ReadonlyArray<{ readonly id: number }>) =>
     Effect.gen(function* () {
       yield* PubSub.publishAll(events, batch.map(toEvent))
-      const delivered = batch.filter((conclusion) => conclusion._tag === "Delivered")
-      // a line for each file is for people who watch; in a rush they are better served by a count
-      if (delivered.length > 8) yield* Effect.logInfo(`Delivered ${delivered.length} files`)
+      const delivered = batch.filter((conclusion) => conclusion._tag === "Delivered").length
+      const rush = delivered > 8 || uncounted > 0
+      if (rush) uncounted += delivered
       for (const conclusion of batch) {
-        if (conclusion._tag !== "Delivered" || delivered.length <= 8) yield* logOutcome(conclusion)
-      }
-      // their lanes must learn when these are due
-      const waiting = batch.filter((conclusion) => conclusion._tag === "NotDelivered" && conclusion.due !== null)
-      for (const name of new Set(waiting.map(({ delivery }) => delivery.target.lane))) {
-        yield* lanes.get(name)?.lane.wake ?? Effect.void
+        if (conclusion._tag !== "Delivered" || !rush) yield* logOutcome(conclusion)
       }
       if (disposing.length === 0) return
       const moved = batch.flatMap((conclusion) =>
@@ -198,6 +202,8 @@ const make = Effect.gen(function* () {
   yield* FiberSet.run(fibers, Stream.runForEach(signals.lanes, notify).pipe(Effect.zipRight(Effect.never)))
   yield* notify((yield* Effect.orDie(journal.backlog)).map(({ lane }) => lane))
 
+  yield* FiberSet.run(fibers, Effect.forever(Effect.delay(tellCount, "5 seconds")))
+
   // added last, so that it runs first: before the lanes and the fibers are closed
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
@@ -206,6 +212,7 @@ const make = Effect.gen(function* () {
         discard: true
       }).pipe(Effect.zipRight(committer.idle.pipe(Effect.repeat({ until: (idle) => idle, schedule: pollSettled }))))
       const inTime = yield* Effect.timeoutOption(Effect.interruptible(drained), drainDeadline)
+      yield* tellCount
       if (Option.isNone(inTime)) {
         yield* Effect.logWarning("Some deliveries were not finished in time; they are taken up again at the next start")
       }
