@@ -78,6 +78,11 @@ const make = Effect.gen(function* () {
       for (const conclusion of batch) {
         if (conclusion._tag !== "Delivered" || !rush) yield* logOutcome(conclusion)
       }
+      // their lanes must learn when these are due
+      const waiting = batch.filter((conclusion) => conclusion._tag === "NotDelivered" && conclusion.due !== null)
+      for (const name of new Set(waiting.map(({ delivery }) => delivery.target.lane))) {
+        yield* lanes.get(name)?.lane.wake ?? Effect.void
+      }
       if (disposing.length === 0) return
       const moved = batch.flatMap((conclusion) =>
         conclusion._tag === "Delivered" && conclusion.receipt.verified === "inode" && conclusion.delivery.sole

@@ -131,9 +131,9 @@ describe("a failed delivery", () => {
         memory: {
           before: ({ delivery }) =>
             delivery.name === "bad" && delivery.attempts === 0
-              ? Effect.sync(() => {
+              ? Effect.suspend(() => {
                   defects += 1
-                  throw new Error("a bug")
+                  return Effect.die(new Error("a bug"))
                 })
               : Effect.void
         }

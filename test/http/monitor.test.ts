@@ -167,9 +167,11 @@ describe("Monitor", () => {
       const build = (enabled: boolean) =>
         Monitor.pipe(
           Effect.provide(
-            layer.pipe(Layer.provide(services({ monitor: { enabled, host: "127.0.0.1", port: taken[0] } })))
-          ),
-          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+            layer.pipe(
+              Layer.provide(services({ monitor: { enabled, host: "127.0.0.1", port: taken[0] } })),
+              Layer.provide(Logger.replace(Logger.defaultLogger, logger))
+            )
+          )
         )
       expect((yield* build(true)).port).toEqual(Option.none())
       expect(warnings).toEqual([

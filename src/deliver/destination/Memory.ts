@@ -4,7 +4,7 @@
  */
 import { Effect, type Layer, Option } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
-import { PermanentError, SkippedError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import { location } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
@@ -62,13 +62,16 @@ export const make = (options: Options = {}): Memory => {
             for await (const chunk of body) chunks.push(chunk)
             return chunks
           },
-          catch: (error) => error
-        }).pipe(
-          // the reader is the only part that can fail
-          Effect.catchAll((error) =>
-            Option.match(reader.failure(), { onNone: () => Effect.die(error), onSome: Effect.fail })
-          )
-        )
+          catch: (error) =>
+            Option.getOrElse(
+              reader.failure(),
+              (): DeliveryError =>
+                new TransientError({
+                  reason: `${SourceReader.describe(generation)} could not be read: ${String(error)}`,
+                  cause: Option.some(error)
+                })
+            )
+        })
         const sent = yield* reader.finish
         const picked = pick(files, task)
         if (picked === "skip") {
