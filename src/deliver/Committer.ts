@@ -4,6 +4,7 @@
 import { Effect, Queue, Schedule, type Scope } from "effect"
 import type { Generation } from "../domain/Generation.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
+import { pause } from "./pause.ts"
 
 export interface Committer {
   /** Hands outcomes over; waits only where the journal can't keep up. */
@@ -31,7 +32,8 @@ export const make = (options: {
 
     const step = Effect.gen(function* () {
       const first = yield* Queue.take(outcomes)
-      if (options.busy()) yield* gather(options.gather)
+      // a commit of 64 outcomes costs twice as much as one of 4: worth a moment while more are on their way
+      if (options.busy()) yield* pause(options.gather)
       const batch = [first, ...(yield* Queue.takeUpTo(outcomes, largest - 1))]
       const dispose = yield* journal.conclude(batch).pipe(
         Effect.tapError((error) => Effect.logError(`${batch.length} outcomes wait to be recorded: ${error.reason}`)),
@@ -58,13 +60,3 @@ export const make = (options: {
 const capacity = 1024
 /** Outcomes in one transaction. */
 const largest = 512
-
-/**
- * A commit of 64 outcomes costs twice as much as one of 4, so it is worth a moment while more are on their way. Of the
- * machine's clock: this is about the disk, and not about anything that a test would want to control.
- */
-const gather = (milliseconds: number) =>
-  Effect.async<void>((resume) => {
-    const timer = setTimeout(() => resume(Effect.void), milliseconds)
-    return Effect.sync(() => clearTimeout(timer))
-  })

@@ -28,7 +28,7 @@ import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
 import * as Committer from "./Committer.ts"
-import { moment } from "./moment.ts"
+import { pause } from "./pause.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
 import { Dispatcher, type DispatcherEvent } from "./Dispatcher.ts"
 import * as Dispose from "./Dispose.ts"
@@ -216,7 +216,7 @@ const make = Effect.gen(function* () {
       const drained = Effect.forEach(Array.from(lanes.values()), ({ lane }) => lane.drain, {
         concurrency: "unbounded",
         discard: true
-      }).pipe(Effect.zipRight(Effect.zipLeft(committer.idle, moment).pipe(Effect.repeat({ until: (idle) => idle }))))
+      }).pipe(Effect.zipRight(Effect.zipLeft(committer.idle, pause(20)).pipe(Effect.repeat({ until: (idle) => idle }))))
       const inTime = yield* Effect.timeoutOption(Effect.interruptible(drained), drainDeadline)
       yield* tellCount
       if (Option.isNone(inTime)) {

@@ -10,7 +10,7 @@ import { location, shown } from "../domain/Target.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
 import type { Connection, Task } from "./Destination.ts"
 import type { LaneStatus, Sending } from "./Dispatcher.ts"
-import { moment } from "./moment.ts"
+import { pause } from "./pause.ts"
 import { delayAfter, probes, schedule } from "./Retry.ts"
 
 export interface LaneOptions {
@@ -427,7 +427,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         draining = true
         yield* Effect.all([bell.open, roomy.open, up.open])
         yield* giveBack(yield* Queue.takeAll(queue))
-        while ((yield* underWay) > 0) yield* moment
+        while ((yield* underWay) > 0) yield* pause(20)
       }),
       run: Effect.all(
         [

@@ -113,7 +113,7 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     ) => Effect.Effect<ReadonlyArray<{ readonly id: DeliveryId; readonly lane: string }>, JournalError>
     /** Gives deliveries up that are not under way; answers those it changed. */
     readonly cancel: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<ReadonlyArray<DeliveryId>, JournalError>
-    /** Forgets what was concluded before `before` and whose source is gone, and log entries of that age. */
+    /** Forgets what was concluded before `before` and whose source is gone or replaced; up to 1,000, answers how many. */
     readonly prune: (before: number) => Effect.Effect<number, JournalError>
   }
 >() {}

@@ -4,7 +4,7 @@
  */
 import { Clock, Context, Effect, Layer, Option } from "effect"
 import { v4 as uuid } from "uuid"
-import { DeliveryId, replayable, type Attempt, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
+import { DeliveryId, open, replayable, type Attempt, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
 import { GenerationId, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { Deliveries, type LaneCount } from "./Deliveries.ts"
@@ -40,7 +40,6 @@ export const layerStore = Layer.sync(MemoryStore, () => ({
 }))
 
 const waiting: ReadonlyArray<DeliveryState> = ["PENDING", "RETRY_WAIT", "BLOCKED"]
-const open: ReadonlyArray<DeliveryState> = [...waiting, "SENDING", "PUBLISHING"]
 
 const makeJournal = Effect.gen(function* () {
   const store = yield* MemoryStore
