@@ -15,7 +15,7 @@ import * as Signals from "../src/deliver/Signals.ts"
 import type { Delivery } from "../src/domain/Delivery.ts"
 import type { LogEntry } from "../src/domain/LogEntry.ts"
 import * as RelPath from "../src/domain/RelPath.ts"
-import type { Route, Settings, Source } from "../src/domain/Settings.ts"
+import { noSecrets, unlimited, type Route, type Settings, type Source } from "../src/domain/Settings.ts"
 import type { Target, TargetOptions } from "../src/domain/Target.ts"
 import type { Files } from "../src/files/Files.ts"
 import * as FilesDirect from "../src/files/FilesDirect.ts"
@@ -55,7 +55,7 @@ export const makeStore: Effect.Effect<Store, never, Scope.Scope> = Layer.build(
 export const route = (name: string, targets: ReadonlyArray<Target>, extensions?: ReadonlyArray<string>): Route => ({
   name,
   extensions,
-  targets: targets.map((target) => ({ target, secrets: { password: Option.none(), query: Option.none() } }))
+  targets: targets.map((target) => ({ target, secrets: noSecrets, bandwidth: unlimited }))
 })
 
 /** A local folder as a target. */

@@ -6,7 +6,7 @@
  */
 import { Data, Either, Option, Redacted } from "effect"
 import * as Path from "node:path"
-import type { Secrets } from "../domain/Settings.ts"
+import { noSecrets, type Secrets } from "../domain/Settings.ts"
 import type { Scheme } from "./Scheme.ts"
 
 export class TargetUrlError extends Data.TaggedError("TargetUrlError")<{
@@ -27,8 +27,6 @@ export interface Address {
   readonly path: string
   readonly secrets: Secrets
 }
-
-export const noSecrets: Secrets = { password: Option.none(), query: Option.none() }
 
 /** `ftp`, for text that begins as a URL does; a Windows drive and a plain path have none. */
 export const schemeOf = (text: string): Option.Option<string> => {
@@ -92,7 +90,11 @@ export const parse = (
       port: port ?? usual ?? null,
       username: username === "" ? null : username,
       path: path.decoded,
-      secrets: { password, query: query === undefined ? Option.none() : Option.some(Redacted.make(query)) }
+      secrets: {
+        ...noSecrets,
+        password,
+        query: query === undefined ? Option.none() : Option.some(Redacted.make(query))
+      }
     }
   })
 

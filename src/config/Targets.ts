@@ -3,8 +3,8 @@
  */
 import { Either, Option } from "effect"
 import * as Path from "node:path"
-import type { RouteTarget } from "../domain/Settings.ts"
-import type { TargetOptions } from "../domain/Target.ts"
+import { noSecrets, unlimited, type RouteTarget } from "../domain/Settings.ts"
+import { usualOptions, type TargetOptions } from "../domain/Target.ts"
 import { defaults, type FolderEntry, type TargetEntry } from "./ConfigFile.ts"
 import * as Place from "./Place.ts"
 import type { Scheme, SchemeOption } from "./Scheme.ts"
@@ -47,7 +47,11 @@ export const resolve = (
   }
   const { secrets, ...place } = address.right
   return {
-    target: { target: { ...place, lane: laneOf(place), options: optionsOf(name, own, folder) }, secrets },
+    target: {
+      target: { ...place, lane: laneOf(place), options: optionsOf(name, own, folder) },
+      secrets,
+      bandwidth: unlimited
+    },
     faults
   }
 }
@@ -104,6 +108,7 @@ const misplaced = (key: SchemeOption, name: string, schemes: ReadonlyMap<string,
 const optionsOf = (name: string, own: Options, folder: FolderEntry): TargetOptions => {
   const pick = <Key extends keyof Options>(key: Key): Options[Key] => own[key] ?? folder[key]
   return {
+    ...usualOptions,
     conflict: pick("conflict") ?? defaults.target.conflict,
     retry: { ...defaults.target.retry, ...folder.retry, ...own.retry },
     concurrency: pick("concurrency") ?? defaults.target.concurrency,
@@ -134,7 +139,7 @@ const localAddress = (text: string, directory: string) =>
       port: null,
       username: null,
       path,
-      secrets: TargetUrl.noSecrets
+      secrets: noSecrets
     } satisfies TargetUrl.Address
   })
 

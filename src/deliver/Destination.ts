@@ -9,7 +9,7 @@ import { Context, Effect, HashMap, Layer, Option, Ref, type Exit, type Scope } f
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import type { DeliveryError } from "../domain/DeliveryError.ts"
 import type { Secrets } from "../domain/Settings.ts"
-import type { Conflict } from "../domain/Target.ts"
+import type { Conflict, Target } from "../domain/Target.ts"
 import type { RelPath } from "../domain/RelPath.ts"
 
 /** One attempt at one delivery. */
@@ -26,8 +26,54 @@ export interface Task {
   readonly sync: boolean
   /** Tells the watchdog and the progress display that this many more bytes went out. Cheap; call it per chunk. */
   readonly progress: (bytes: number) => void
+  /** Bandwidth: to be awaited before so many bytes go out; undefined where there is no limit. */
+  readonly pace: Pace | undefined
   /** Commits the final name that a conflict policy chose. Must be awaited before publishing under it. */
   readonly choose: (name: RelPath) => Effect.Effect<void, DeliveryError>
+  /**
+   * Commits what is being begun at the target and is not cleared away by itself: the next attempt finds it in
+   * `delivery.resume` and goes on from there, and {@link Connection.discard} clears it away where there is none. `null`
+   * when there is nothing left of it.
+   */
+  readonly note: (resume: string | null) => Effect.Effect<void, DeliveryError>
+}
+
+export interface Pace {
+  /** At most so many bytes at once, so that the flow is even and the watchdog sees it. */
+  readonly chunk: () => number
+  /** Resolves when so many more bytes may go out. */
+  readonly wait: (bytes: number) => Promise<void>
+}
+
+/** One thing that a probe found out about a target. */
+export interface Finding {
+  readonly what:
+    | "reachable"
+    | "identity"
+    | "authenticated"
+    | "folder"
+    | "writable"
+    | "rename"
+    | "verification"
+    | "resume"
+    | "mtime"
+    | "case"
+    | "names"
+    | "space"
+  /** `no`: nothing can be delivered. `limit`: something can't be had. `unknown`: it can't be asked. */
+  readonly state: "yes" | "limit" | "no" | "unknown"
+  /** What was found, in words: "OpenSSH_9.2, ssh-ed25519 SHA256:…". */
+  readonly found: string
+  /** What filedispatch will therefore do, or what the user should do; empty where nothing follows. */
+  readonly therefore: string
+}
+
+/** What a probe is given: no delivery, but a place and a name that nobody else uses. */
+export interface ProbeTask {
+  readonly target: Target
+  readonly secrets: Secrets
+  /** The temp name to try with. */
+  readonly temp: string
 }
 
 /** What a destination gives a lane to work with, for as long as the lane's scope is open. */
@@ -42,6 +88,16 @@ export interface Connection {
    * already holds this file (same size at least), so that it is adopted and not sent again.
    */
   readonly recover: (task: Task) => Effect.Effect<Option.Option<Receipt>, DeliveryError>
+  /**
+   * Clears away what `delivery.resume` names, of a delivery that was given up. That it is gone already is fine. Required
+   * of a destination that calls {@link Task.note}.
+   */
+  readonly discard?: (task: Task) => Effect.Effect<void, DeliveryError>
+  /**
+   * Finds out what the target can do, by trying it with a small temp file that is removed again. What fails is a
+   * finding; the findings come in the order in which they are listed there.
+   */
+  readonly probe?: (task: ProbeTask) => Effect.Effect<ReadonlyArray<Finding>>
   /**
    * Several attempts at once, for a destination whose attempts are so short that the hand-over costs as much: first
    * attempts only, with nothing to look for or to clear away. One exit for each task, in their order.

@@ -16,17 +16,16 @@ import {
 } from "effect"
 import { v7 as uuid } from "uuid"
 import { secretsFor } from "../config/Config.ts"
-import { noSecrets } from "../config/TargetUrl.ts"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
 import type { Delivery } from "../domain/Delivery.ts"
 import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import type { Settings } from "../domain/Settings.ts"
+import { noSecrets, type Settings } from "../domain/Settings.ts"
 import { shown } from "../domain/Target.ts"
 import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
-import { Journal, type Conclusion } from "../store/Journal.ts"
+import { Journal, type Conclusion, type JournalError } from "../store/Journal.ts"
 import * as Committer from "./Committer.ts"
 import { pause } from "./pause.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
@@ -122,11 +121,9 @@ const make = Effect.gen(function* () {
         idempotencyKey: `${journal.id}-${delivery.id}`,
         sync,
         progress,
-        choose: (name) =>
-          Effect.mapError(
-            journal.choose(delivery.id, name),
-            (error) => new TransientError({ reason: error.reason, cause: Option.some(error) })
-          )
+        pace: undefined,
+        choose: (name) => Effect.mapError(journal.choose(delivery.id, name), toTransient),
+        note: (resume) => Effect.mapError(journal.note(delivery.id, resume), toTransient)
       })
     })
 
@@ -236,6 +233,9 @@ const make = Effect.gen(function* () {
 
 export const layer: Layer.Layer<Dispatcher, never, CurrentSettings | Destinations | Files | Journal | Signals> =
   Layer.scoped(Dispatcher, make)
+
+const toTransient = (error: JournalError): TransientError =>
+  new TransientError({ reason: error.reason, cause: Option.some(error) })
 
 const none: ReadonlyArray<string> = []
 

@@ -316,6 +316,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             const due = yield* broken(error, ended)
             return { ...fields, state: "BLOCKED", due, counts: false }
           }
+          case "CrowdedError": {
+            const due = yield* broken(new LaneDownError({ reason: error.reason, cause: error.cause }), ended)
+            return { ...fields, state: "BLOCKED", due, counts: false }
+          }
           case "TransientError": {
             const delay = yield* delayAfter(schedule(delivery.target.options.retry), delivery.attempts + 1, ended)
             if (Option.isSome(delay)) {

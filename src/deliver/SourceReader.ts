@@ -15,6 +15,7 @@ import { Effect, Option, type Scope } from "effect"
 import { SourceChangedError, SourceGoneError, TransientError } from "../domain/DeliveryError.ts"
 import { stamp, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
+import type { Pace } from "./Destination.ts"
 
 /** What can be wrong with a source. `TransientError`: no descriptor left, or the disk failed to answer. */
 export type SourceError = SourceChangedError | SourceGoneError | TransientError
@@ -25,21 +26,36 @@ export interface Sent {
   readonly sha256: string
 }
 
+export interface Flow {
+  /** Gets the bytes of each chunk as it is handed on, those of a frame included. */
+  readonly progress: (bytes: number) => void
+  /** Holds each chunk back until it may go out. */
+  readonly pace?: Pace | undefined
+}
+
 export interface SourceReader {
   /** Bytes, of the file. */
   readonly size: number
   /**
-   * The file as a back-pressured stream of chunks of 256 KiB, between `before` and `after`; one chunk at most is read
-   * ahead. To be taken once. `progress` gets the bytes of each chunk as it is handed on, those of the frame included.
-   * It fails with a {@link SourceError}, and it ends with the scope at the latest.
+   * Reads and hashes the first bytes without handing them on, and answers their sha256 in hex: of an upload that is
+   * resumed, what is at the target already. To be called before anything else is read.
    */
-  readonly stream: (options: {
-    readonly progress: (bytes: number) => void
-    readonly before?: Uint8Array
-    readonly after?: Uint8Array
-  }) => Readable
+  readonly skip: (bytes: number, flow: Flow) => Effect.Effect<string, SourceError>
+  /**
+   * The next bytes, fewer than `length` only at the end of the file; empty once there are none. For a protocol that
+   * sends in parts of its own. Not beside {@link stream}, and one call at a time.
+   */
+  readonly read: (length: number, flow: Flow) => Effect.Effect<Uint8Array, SourceError>
+  /**
+   * The file, from where {@link skip} has left it, as a back-pressured stream of chunks of 256 KiB at most, between
+   * `before` and `after`; one chunk at most is read ahead. To be taken once. It fails with a {@link SourceError}, and
+   * it ends with the scope at the latest.
+   */
+  readonly stream: (options: Flow & { readonly before?: Uint8Array; readonly after?: Uint8Array }) => Readable
   /** Why the stream failed, where the source was to blame: what a protocol library makes of it says less. */
   readonly failure: () => Option.Option<SourceError>
+  /** Whether any byte was handed on. */
+  readonly begun: () => boolean
   /** Whether the last byte, frame included, was handed on: the far side may have all of it. */
   readonly complete: () => boolean
   /** What was sent, of a stream that is complete: one consistent state of the file. Costs nothing. */
@@ -52,23 +68,20 @@ export interface SourceReader {
 export const open: (generation: Generation) => Effect.Effect<SourceReader, SourceError, Scope.Scope> = Effect.fn(
   "SourceReader.open"
 )(function* (generation: Generation) {
-  const handle = yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => openFile(pathOf(generation), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
-      catch: (error) => openError(generation, error)
-    }),
-    // a failure to close a descriptor that was only read from loses nothing
-    (handle) => Effect.promise(() => handle.close().catch(() => undefined))
-  )
-  yield* Effect.tryPromise({ try: () => verify(handle, generation), catch: (error) => readError(generation, error) })
+  const handle = yield* handleOf(generation)
   const reader = new Reader(handle, generation)
   yield* Effect.addFinalizer(() => Effect.sync(() => reader.stop()))
 
   const sent = Effect.suspend(() => reader.sent())
   return {
     size: generation.size,
+    skip: (bytes, flow) =>
+      Effect.tryPromise({ try: () => reader.skip(bytes, flow), catch: (error) => reader.fail(error) }),
+    read: (length, flow) =>
+      Effect.tryPromise({ try: () => reader.read(length, flow), catch: (error) => reader.fail(error) }),
     stream: (options) => reader.stream(options),
     failure: () => reader.failure,
+    begun: () => reader.begun,
     complete: () => reader.complete,
     sent,
     finish: Effect.zipRight(
@@ -78,6 +91,46 @@ export const open: (generation: Generation) => Effect.Effect<SourceReader, Sourc
   } satisfies SourceReader
 })
 
+/** One that is what it was when it was accepted. */
+const handleOf = (generation: Generation): Effect.Effect<FileHandle, SourceError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => openFile(pathOf(generation), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+      catch: (error) => openError(generation, error)
+    }),
+    // a failure to close a descriptor that was only read from loses nothing
+    (handle) => Effect.promise(() => handle.close().catch(() => undefined))
+  ).pipe(
+    Effect.tap((handle) =>
+      Effect.tryPromise({
+        try: () => verify(handle, generation),
+        catch: (error) => readError(generation, error)
+      })
+    )
+  )
+
+/** The sha256, in hex, of the bytes from `start` to `end` of a source, beside whatever else reads it. */
+export const peek = (generation: Generation, start: number, end: number): Effect.Effect<string, SourceError> =>
+  Effect.scoped(
+    Effect.flatMap(handleOf(generation), (handle) =>
+      Effect.tryPromise({
+        try: async () => {
+          const digest = createHash("sha256")
+          for (let at = start; at < end;) {
+            const length = Math.min(chunkSize, end - at)
+            const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, at)
+            if (bytesRead === 0) throw changed(generation)
+            digest.update(buffer.subarray(0, bytesRead))
+            at += bytesRead
+          }
+          await verify(handle, generation)
+          return digest.digest("hex")
+        },
+        catch: (error) => readError(generation, error)
+      })
+    )
+  )
+
 /** The source file, for people. */
 export const describe = (generation: Generation): string => RelPath.display(`${generation.source}/${generation.path}`)
 
@@ -85,6 +138,7 @@ const chunkSize = 256 * 1024
 
 class Reader {
   failure: Option.Option<SourceError> = Option.none()
+  begun = false
   complete = false
   private bytes = 0
   private readonly hash = createHash("sha256")
@@ -96,20 +150,53 @@ class Reader {
     private readonly generation: Generation
   ) {}
 
+  async skip(bytes: number, { progress }: Flow): Promise<string> {
+    while (this.bytes < bytes) {
+      const chunk = await this.next(Math.min(chunkSize, bytes - this.bytes))
+      if (chunk === undefined) throw changed(this.generation)
+      progress(chunk.byteLength)
+    }
+    return this.hash.copy().digest("hex")
+  }
+
+  async read(length: number, { pace, progress }: Flow): Promise<Uint8Array> {
+    const parts: Array<Uint8Array> = []
+    const end = Math.min(this.bytes + length, this.generation.size)
+    while (this.bytes < end) {
+      const chunk = await this.next(Math.min(pace?.chunk() ?? chunkSize, end - this.bytes))
+      if (chunk === undefined) break
+      await pace?.wait(chunk.byteLength)
+      this.begun = true
+      progress(chunk.byteLength)
+      parts.push(chunk)
+    }
+    await this.finishIfLast()
+    return joined(parts)
+  }
+
+  fail(error: unknown): SourceError {
+    const failure = readError(this.generation, error)
+    this.failure = Option.some(failure)
+    return failure
+  }
+
+  /** Once everything was read: only a file that is still the same may be completed. */
+  private async finishIfLast(): Promise<boolean> {
+    if (this.bytes < this.generation.size || this.complete) return this.complete
+    await verify(this.handle, this.generation)
+    this.digest = this.hash.digest("hex")
+    this.complete = true
+    return true
+  }
+
   stream(options: Parameters<SourceReader["stream"]>[0]): Readable {
-    let begun = false
     const pull = async (body: Readable) => {
       if (this.complete) return
-      const before = begun ? undefined : options.before
-      begun = true
-      const chunk = await this.next()
-      // Everything was read: only a file that is still the same may be completed.
-      const last = this.bytes === this.generation.size
-      if (last) {
-        await verify(this.handle, this.generation)
-        this.digest = this.hash.digest("hex")
-        this.complete = true
-      }
+      const before = this.begun ? undefined : options.before
+      const chunk = await this.next(Math.min(chunkSize, options.pace?.chunk() ?? chunkSize))
+      if (chunk !== undefined) await options.pace?.wait(chunk.byteLength)
+      const last = await this.finishIfLast()
+      this.begun = true
       // One push for each read, or node reads again in the middle of it.
       const data = joined([before, chunk, last ? options.after : undefined])
       options.progress(data.byteLength)
@@ -123,9 +210,7 @@ class Reader {
       }
     })
     const fail = (body: Readable, error: unknown) => {
-      const failure = readError(this.generation, error)
-      this.failure = Option.some(failure)
-      body.destroy(failure)
+      body.destroy(this.fail(error))
     }
     return this.body
   }
@@ -144,8 +229,8 @@ class Reader {
     this.body.destroy()
   }
 
-  private async next(): Promise<Uint8Array | undefined> {
-    const wanted = Math.min(chunkSize, this.generation.size - this.bytes)
+  private async next(most: number): Promise<Uint8Array | undefined> {
+    const wanted = Math.min(most, this.generation.size - this.bytes)
     if (wanted === 0) return undefined
     const { buffer, bytesRead } = await this.handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, this.bytes)
     if (bytesRead === 0) throw changed(this.generation)

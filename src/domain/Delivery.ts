@@ -52,6 +52,9 @@ export const concluded: ReadonlyArray<DeliveryState> = [
 /** States in which a delivery is still owed. */
 export const open: ReadonlyArray<DeliveryState> = ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"]
 
+/** States in which nothing more is sent, and nothing was delivered: what attempts have left at the target is litter. */
+export const givenUp: ReadonlyArray<DeliveryState> = ["DEAD", "SUPERSEDED", "AMBIGUOUS", "SKIPPED", "CANCELLED"]
+
 /** States from which `retry` brings a delivery back. */
 export const replayable: ReadonlyArray<DeliveryState> = ["DEAD", "AMBIGUOUS", "SKIPPED", "CANCELLED"]
 
@@ -89,6 +92,8 @@ export const Delivery = Schema.Struct({
   reason: Schema.NullOr(Schema.String),
   /** The name that the conflict policy chose, committed before publishing. */
   chosen: Schema.NullOr(RelPath),
+  /** What an attempt has begun at the target and has neither finished nor cleared away; the destination's own words. */
+  resume: Schema.NullOr(Schema.String),
   /** Whether this is the only target of a file that is to be deleted, so that it may be moved instead of copied. */
   sole: Schema.Boolean,
   /** Whether the process died during an attempt, so that its traces must be looked for first. */

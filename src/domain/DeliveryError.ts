@@ -32,6 +32,19 @@ export class LaneDownError extends Schema.TaggedError<LaneDownError>("filedispat
   }
 }
 
+/**
+ * The server takes no more at once ("421 too many connections", a refused channel): the lane makes do with fewer. Costs
+ * no attempt.
+ */
+export class CrowdedError extends Schema.TaggedError<CrowdedError>("filedispatch/CrowdedError")("CrowdedError", {
+  ...common,
+  retryAfter: Schema.optional(Schema.Number)
+}) {
+  override get message() {
+    return message(this)
+  }
+}
+
 /** No further attempt can help: a name the target can't take, a 413, a conflict under `fail`. */
 export class PermanentError extends Schema.TaggedError<PermanentError>("filedispatch/PermanentError")(
   "PermanentError",
@@ -83,4 +96,11 @@ export class SourceGoneError extends Schema.TaggedError<SourceGoneError>("filedi
 }
 
 export type DeliveryError =
-  TransientError | LaneDownError | PermanentError | AmbiguousError | SkippedError | SourceChangedError | SourceGoneError
+  | TransientError
+  | LaneDownError
+  | CrowdedError
+  | PermanentError
+  | AmbiguousError
+  | SkippedError
+  | SourceChangedError
+  | SourceGoneError

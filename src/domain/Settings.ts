@@ -1,7 +1,7 @@
 /**
  * The decoded config: what the rest of the program sees. Paths are absolute, times in milliseconds, secrets Redacted.
  */
-import type { Option, Redacted } from "effect"
+import { Option, type Redacted } from "effect"
 import type { After } from "./Generation.ts"
 import type { Target } from "./Target.ts"
 
@@ -26,11 +26,37 @@ export interface Secrets {
   readonly password: Option.Option<Redacted.Redacted>
   /** The URL's query with its `?`, which often is a credential. */
   readonly query: Option.Option<Redacted.Redacted>
+  /** http: a bearer token; s3: the session token. */
+  readonly token: Option.Option<Redacted.Redacted>
+  /** sftp: of the private key. */
+  readonly passphrase: Option.Option<Redacted.Redacted>
+  /** http: more header fields, their names in lower case; as a rule there is a credential among them. */
+  readonly headers: ReadonlyArray<readonly [name: string, value: Redacted.Redacted]>
 }
+
+export const noSecrets: Secrets = {
+  password: Option.none(),
+  query: Option.none(),
+  token: Option.none(),
+  passphrase: Option.none(),
+  headers: []
+}
+
+/** Bytes a second; null: as many as it takes. */
+export interface Bandwidth {
+  /** Of all deliveries to this target together. */
+  readonly target: number | null
+  /** Of all deliveries of its lane together; the smallest of a lane's targets counts. */
+  readonly lane: number | null
+}
+
+export const unlimited: Bandwidth = { target: null, lane: null }
 
 export interface RouteTarget {
   readonly target: Target
   readonly secrets: Secrets
+  /** Not part of the target: what waits in the journal follows today's config. */
+  readonly bandwidth: Bandwidth
 }
 
 export interface Route {

@@ -17,6 +17,16 @@ export const RetryPolicy = Schema.Struct({
 })
 export interface RetryPolicy extends Schema.Schema.Type<typeof RetryPolicy> {}
 
+/** How a finished upload is to be proved: `auto` takes the best that the protocol has to offer for nothing. */
+export const Verify = Schema.Literal("auto", "size", "hash")
+export type Verify = typeof Verify.Type
+
+/** What the deliveries that are waiting in a journal were stored without has the value that it had then. */
+const added = <A, I>(schema: Schema.Schema<A, I>, value: A) =>
+  Schema.optionalWith(schema, { default: () => value, exact: true })
+
+const nullable = added(Schema.NullOr(Schema.String), null)
+
 export const TargetOptions = Schema.Struct({
   conflict: Conflict,
   retry: RetryPolicy,
@@ -26,14 +36,56 @@ export const TargetOptions = Schema.Struct({
   timeout: Schema.Number,
   /** http: the multipart field. */
   fieldname: Schema.String,
-  /** http: one part of a form, or the bare body. */
-  upload: Schema.Literal("multipart", "raw"),
+  /** http: one part of a form, the bare body, or a resumable upload (tus 1.0). */
+  upload: Schema.Literal("multipart", "raw", "tus"),
   /** http: the method; null for the usual one of the upload (POST for multipart, PUT for raw). */
   method: Schema.NullOr(Schema.Literal("POST", "PUT", "PATCH")),
   /** ftp: how the control connection is secured. */
-  secure: Schema.Literal("none", "explicit", "implicit")
+  secure: Schema.Literal("none", "explicit", "implicit"),
+  verify: added(Verify, "auto"),
+  /** Whether a name that the target can't express is refused, or encoded. */
+  names: added(Schema.Literal("strict", "portable"), "strict"),
+  /** http: whether the server keeps an `Idempotency-Key`, so that a POST may be sent again. */
+  idempotency: added(Schema.Boolean, false),
+  /** http: whether the body waits for "100 Continue" (RFC 9110, 10.1.1). */
+  expect: added(Schema.Boolean, false),
+  /** TLS: the file of a certificate authority, in PEM. */
+  ca: nullable,
+  /** sftp: the file of a private key. */
+  key: nullable,
+  /** sftp: the socket of an agent. */
+  agent: nullable,
+  /** sftp: the file of known host keys; null for the user's own. */
+  knownHosts: nullable,
+  /** sftp: a pinned fingerprint (`SHA256:…`), or `accept-new`; null: the host must be known. */
+  hostKey: nullable,
+  /** s3: the region, for the signature. */
+  region: nullable,
+  /** s3: the service's URL; null for Amazon's. */
+  endpoint: nullable,
+  /** s3: whether the bucket is in the path or in the host name; null: in the path where there is an endpoint. */
+  pathStyle: added(Schema.NullOr(Schema.Boolean), null),
+  /** s3: bytes of each part of a multipart upload; null: as the file's size asks for. */
+  partSize: added(Schema.NullOr(Schema.Number), null)
 })
 export interface TargetOptions extends Schema.Schema.Type<typeof TargetOptions> {}
+
+/** What holds of the options that most targets leave alone. */
+export const usualOptions = {
+  verify: "auto",
+  names: "strict",
+  idempotency: false,
+  expect: false,
+  ca: null,
+  key: null,
+  agent: null,
+  knownHosts: null,
+  hostKey: null,
+  region: null,
+  endpoint: null,
+  pathStyle: null,
+  partSize: null
+} as const satisfies Partial<TargetOptions>
 
 /**
  * The root that a route sends to. `lane` names all that share a fate: `ftp://user@host:21`, `https://host:443`, and
@@ -69,6 +121,6 @@ export const location = (target: Target, name: string): string => {
 
 /** The final place as it is shown: a form is posted to the target itself, whatever the file is called. */
 export const shown = (target: Target, name: string): string =>
-  target.options.upload === "multipart" && (target.scheme === "http" || target.scheme === "https")
+  target.options.upload !== "raw" && (target.scheme === "http" || target.scheme === "https")
     ? target.url
     : location(target, name)

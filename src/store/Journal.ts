@@ -88,6 +88,10 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     readonly release: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<void, JournalError>
     /** PUBLISHING under this name: committed before the rename that makes it visible. */
     readonly choose: (id: DeliveryId, name: string) => Effect.Effect<void, JournalError>
+    /** What an attempt has begun at the target, or null where nothing of it is left; see `Task.note`. */
+    readonly note: (id: DeliveryId, resume: string | null) => Effect.Effect<void, JournalError>
+    /** Up to `limit` deliveries of a lane that were given up and have left something at the target. */
+    readonly litter: (lane: string, limit: number) => Effect.Effect<ReadonlyArray<Delivery>, JournalError>
     /**
      * Records outcomes and their log entries. Answers the generations of which every delivery is now DELIVERED and
      * which are to be deleted or archived: the intent is committed with the rest.

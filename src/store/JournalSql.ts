@@ -5,7 +5,7 @@
 import { SqlClient, type SqlError, type Statement } from "@effect/sql"
 import { Clock, Effect, Layer, Option, type ParseResult, Schema } from "effect"
 import { v4 as uuid } from "uuid"
-import { DeliveryId, replayable, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
+import { DeliveryId, givenUp, replayable, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
 import { After, GenerationId, Stamp, type Found, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { Target } from "../domain/Target.ts"
@@ -137,8 +137,8 @@ const make = Effect.gen(function* () {
     )
 
   const select = (where: Statement.Fragment) =>
-    sql`SELECT d.id, d.generation, d.target, d.route, d.name, d.attempts, d.reason, d.chosen, d.sole, d.interrupted,
-        d.created, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after
+    sql`SELECT d.id, d.generation, d.target, d.route, d.name, d.attempts, d.reason, d.chosen, d.resume, d.sole,
+        d.interrupted, d.created, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after
       FROM deliveries d JOIN generations g ON g.id = d.generation WHERE ${where}`
 
   const claim = (lane: string, limit: number, now: number) =>
@@ -177,6 +177,21 @@ const make = Effect.gen(function* () {
       commit("choose")
     )
 
+  const note = (delivery: DeliveryId, resume: string | null) =>
+    sql`UPDATE deliveries SET resume = ${resume} WHERE id = ${delivery}`.pipe(Effect.asVoid, commit("note"))
+
+  const litter = (lane: string, limit: number) =>
+    Effect.gen(function* () {
+      const found = yield* deliveryRows(
+        select(
+          sql`d.lane = ${lane} AND d.resume IS NOT NULL AND ${sql.in("d.state", givenUp)} ORDER BY d.id LIMIT ${limit}`
+        )
+      )
+      const all: Array<Delivery> = []
+      for (const row of found) all.push(toClaimed(row, yield* targets.get(row.target), row.created))
+      return all
+    }).pipe(read("litter"))
+
   const conclude = (batch: ReadonlyArray<Conclusion>) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
@@ -185,7 +200,7 @@ const make = Effect.gen(function* () {
       yield* inChunks(
         delivered.map(({ delivery }) => delivery.id),
         (chunk) => sql`UPDATE deliveries
-          SET state = 'DELIVERED', reason = NULL, due = NULL, interrupted = 0, updated = ${now}
+          SET state = 'DELIVERED', reason = NULL, due = NULL, resume = NULL, interrupted = 0, updated = ${now}
           WHERE ${sql.in("id", chunk)}`
       )
       yield* insert(
@@ -375,6 +390,8 @@ const make = Effect.gen(function* () {
     claim,
     release,
     choose,
+    note,
+    litter,
     conclude,
     disposals,
     disposed,
@@ -447,6 +464,7 @@ const readDelivery = (row: unknown) => ({
   attempts: number(row, "attempts"),
   reason: textOrNull(row, "reason"),
   chosen: textOrNull(row, "chosen"),
+  resume: textOrNull(row, "resume"),
   sole: number(row, "sole"),
   interrupted: number(row, "interrupted"),
   created: number(row, "created")
@@ -502,6 +520,7 @@ const toClaimed = (row: ReturnType<typeof readDelivery>, target: Target, now: nu
   due: null,
   reason: row.reason,
   chosen: row.chosen === null ? null : RelPath.parse(row.chosen),
+  resume: row.resume,
   sole: row.sole === 1,
   interrupted: row.interrupted === 1,
   receipt: null,

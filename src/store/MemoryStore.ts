@@ -4,7 +4,15 @@
  */
 import { Clock, Context, Effect, Layer, Option } from "effect"
 import { v4 as uuid } from "uuid"
-import { DeliveryId, open, replayable, type Attempt, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
+import {
+  DeliveryId,
+  givenUp,
+  open,
+  replayable,
+  type Attempt,
+  type Delivery,
+  type DeliveryState
+} from "../domain/Delivery.ts"
 import { GenerationId, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { Deliveries, type LaneCount } from "./Deliveries.ts"
@@ -95,6 +103,7 @@ const makeJournal = Effect.gen(function* () {
         due: null,
         reason: null,
         chosen: null,
+        resume: null,
         sole: admission.placements.length === 1 && admission.after._tag === "Delete",
         interrupted: false,
         receipt: null,
@@ -113,6 +122,7 @@ const makeJournal = Effect.gen(function* () {
         receipt: conclusion.receipt,
         reason: null,
         due: null,
+        resume: null,
         interrupted: false,
         updated: now
       })
@@ -185,6 +195,11 @@ const makeJournal = Effect.gen(function* () {
         const delivery = store.deliveries.get(id)
         if (delivery !== undefined) change(id, { state: "PUBLISHING", chosen: RelPath.make(name) })
       }),
+    note: (id, resume) => Effect.sync(() => change(id, { resume })),
+    litter: (lane, limit) =>
+      Effect.sync(() =>
+        those((one) => one.target.lane === lane && one.resume !== null && givenUp.includes(one.state)).slice(0, limit)
+      ),
     conclude: (batch) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis

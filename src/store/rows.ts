@@ -43,6 +43,7 @@ const DeliveryRow = Schema.Struct({
   due: Schema.NullOr(Schema.Number),
   reason: Schema.NullOr(Schema.String),
   chosen: Schema.NullOr(StoredPath),
+  resume: Schema.NullOr(Schema.String),
   sole: StoredBoolean,
   interrupted: StoredBoolean,
   receipt_bytes: Schema.NullOr(Schema.Number),
@@ -56,7 +57,7 @@ const DeliveryRow = Schema.Struct({
 
 /** To select, with `d` for deliveries, `g` for generations, `t` for targets and `r` for receipts. */
 export const deliveryColumns = `d.id, d.generation, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after, d.route,
-  t.definition, d.name, d.state, d.attempts, d.due, d.reason, d.chosen, d.sole, d.interrupted,
+  t.definition, d.name, d.state, d.attempts, d.due, d.reason, d.chosen, d.resume, d.sole, d.interrupted,
   r.bytes AS receipt_bytes, r.sha256 AS receipt_sha256, r.said AS receipt_said, r.verified AS receipt_verified,
   r.name AS receipt_name, d.created, d.updated`
 
@@ -88,6 +89,7 @@ export const StoredDelivery = Schema.transform(DeliveryRow, Schema.typeSchema(De
     due: row.due,
     reason: row.reason,
     chosen: row.chosen,
+    resume: row.resume,
     sole: row.sole,
     interrupted: row.interrupted,
     receipt:

@@ -15,7 +15,7 @@ import type { DeliveryError } from "../../src/domain/DeliveryError.ts"
 import { GenerationId, stamp, type Generation } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import type { RouteTarget } from "../../src/domain/Settings.ts"
-import type { Target, TargetOptions } from "../../src/domain/Target.ts"
+import { usualOptions, type Target, type TargetOptions } from "../../src/domain/Target.ts"
 
 /** The other end, as seen from outside of the destination. */
 export interface FarSide {
@@ -59,6 +59,7 @@ export interface Subject {
 
 /** Options of a target, for tests. */
 export const targetOptions = (options: Partial<TargetOptions> = {}): TargetOptions => ({
+  ...usualOptions,
   conflict: "overwrite",
   retry: { attempts: 3, base: 10, factor: 2, cap: 100 },
   concurrency: 4,
@@ -144,6 +145,7 @@ export const makeTask = (
       due: null,
       reason: null,
       chosen: null,
+      resume: null,
       sole: false,
       interrupted: false,
       receipt: null,
@@ -157,7 +159,9 @@ export const makeTask = (
     idempotencyKey: `key-${lastDelivery}`,
     sync: false,
     progress: () => undefined,
+    pace: undefined,
     choose: () => Effect.void,
+    note: () => Effect.void,
     ...task
   }
 }

@@ -6,13 +6,14 @@ import { Effect, type Layer, TestClock } from "effect"
 import { DeliveryId, type Delivery } from "../../src/domain/Delivery.ts"
 import { type After, type Found, Stamp } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
-import type { Target, TargetOptions } from "../../src/domain/Target.ts"
+import { usualOptions, type Target, type TargetOptions } from "../../src/domain/Target.ts"
 import { Journal, type Admission, type Conclusion } from "../../src/store/Journal.ts"
 import { LogRepo } from "../../src/store/LogRepo.ts"
 import { Deliveries } from "../../src/store/Deliveries.ts"
 import { logEntry } from "./logRepo.ts"
 
 export const targetOptions = (options: Partial<TargetOptions> = {}): TargetOptions => ({
+  ...usualOptions,
   conflict: "overwrite",
   retry: { attempts: 3, base: 1000, factor: 2, cap: 60_000 },
   concurrency: 2,
@@ -141,6 +142,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           due: null,
           reason: null,
           chosen: null,
+          resume: null,
           sole: false,
           interrupted: false,
           receipt: null,

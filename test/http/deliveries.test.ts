@@ -1,9 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, PubSub, Ref } from "effect"
+import { Effect, PubSub, Ref } from "effect"
 import { request } from "node:http"
 import { DeliveryId } from "../../src/domain/Delivery.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import { call, delivery, lane, port, source, testServer, World } from "./testServer.ts"
+import { noSecrets, unlimited } from "../../src/domain/Settings.ts"
 
 const store = (...all: ReadonlyArray<ReturnType<typeof delivery>>) =>
   Effect.map(World, ({ deliveries }) => {
@@ -185,7 +186,7 @@ describe("POST /api/v1/explain", () => {
   const texts = {
     name: "texts",
     extensions: ["txt"],
-    targets: [{ target, secrets: { password: Option.none(), query: Option.none() } }]
+    targets: [{ target, secrets: noSecrets, bandwidth: unlimited }]
   }
   const layer = testServer({ sources: [inbox, { ...inbox, name: "sub", path: "/inbox/sub" }], routes: [texts] })
 

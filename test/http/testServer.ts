@@ -15,6 +15,7 @@ import { Deliveries, type LaneCount } from "../../src/store/Deliveries.ts"
 import { Journal } from "../../src/store/Journal.ts"
 import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
 import { Intake, type SourceStatus } from "../../src/watch/Intake.ts"
+import { usualOptions } from "../../src/domain/Target.ts"
 
 export const settings = (fields: Partial<Settings> = {}): Settings => ({
   file: "/etc/filedispatch.yml",
@@ -50,6 +51,7 @@ export const delivery = (id: number, fields: Partial<Delivery> = {}): Delivery =
     username: "user",
     path: "/in",
     options: {
+      ...usualOptions,
       conflict: "overwrite",
       retry: { attempts: 10, base: 1000, factor: 2, cap: 600_000 },
       concurrency: 4,
@@ -66,6 +68,7 @@ export const delivery = (id: number, fields: Partial<Delivery> = {}): Delivery =
   due: null,
   reason: null,
   chosen: null,
+  resume: null,
   sole: false,
   interrupted: false,
   receipt: null,
@@ -159,6 +162,8 @@ const stubs = Layer.unwrapEffect(
         claim: unused,
         release: unused,
         choose: unused,
+        note: unused,
+        litter: unused,
         conclude: unused,
         disposals: unused,
         disposed: unused,

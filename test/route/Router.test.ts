@@ -1,11 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck as fc, Schema } from "effect"
 import { defaults } from "../../src/config/ConfigFile.ts"
-import { noSecrets } from "../../src/config/TargetUrl.ts"
 import { Explanation } from "../../src/domain/Explanation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
-import type { Route, Source } from "../../src/domain/Settings.ts"
-import type { Target } from "../../src/domain/Target.ts"
+import { noSecrets, unlimited, type Route, type Source } from "../../src/domain/Settings.ts"
+import { usualOptions, type Target } from "../../src/domain/Target.ts"
 import * as Router from "../../src/route/Router.ts"
 
 const target = (url: string): Target => ({
@@ -16,13 +15,17 @@ const target = (url: string): Target => ({
   port: null,
   username: null,
   path: url,
-  options: { ...defaults.target, method: null, secure: "none" }
+  options: { ...usualOptions, ...defaults.target, method: null, secure: "none" }
 })
 
 const route = (name: string, extensions: ReadonlyArray<string> | undefined, ...urls: ReadonlyArray<string>): Route => ({
   name,
   extensions,
-  targets: (urls.length > 0 ? urls : [`/out/${name}`]).map((url) => ({ target: target(url), secrets: noSecrets }))
+  targets: (urls.length > 0 ? urls : [`/out/${name}`]).map((url) => ({
+    target: target(url),
+    secrets: noSecrets,
+    bandwidth: unlimited
+  }))
 })
 
 const source: Source = { ...defaults.source, name: "inbox", path: "/inbox", recursive: true, after: { _tag: "Keep" } }

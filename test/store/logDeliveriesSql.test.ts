@@ -3,7 +3,7 @@ import { SqlClient } from "@effect/sql"
 import { Effect, Layer, Option, Schema } from "effect"
 import { DeliveryId, type DeliveryState } from "../../src/domain/Delivery.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
-import type { Target } from "../../src/domain/Target.ts"
+import { usualOptions, type Target } from "../../src/domain/Target.ts"
 import { Deliveries } from "../../src/store/Deliveries.ts"
 import * as DeliveriesSql from "../../src/store/DeliveriesSql.ts"
 import * as ReadSql from "../../src/store/ReadSql.ts"
@@ -21,6 +21,7 @@ const target: Target = {
   username: "user",
   path: "/in",
   options: {
+    ...usualOptions,
     conflict: "overwrite",
     retry: { attempts: 10, base: 1000, factor: 2, cap: 600_000 },
     concurrency: 4,

@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { layer as layerSettings } from "../../src/config/CurrentSettings.ts"
 import { Signals, layer as layerSignals } from "../../src/deliver/Signals.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
-import type { Settings, Source } from "../../src/domain/Settings.ts"
-import type { Target } from "../../src/domain/Target.ts"
+import { noSecrets, unlimited, type Settings, type Source } from "../../src/domain/Settings.ts"
+import { usualOptions, type Target } from "../../src/domain/Target.ts"
 import { Files, FilesError } from "../../src/files/Files.ts"
 import * as FilesDirect from "../../src/files/FilesDirect.ts"
 import { Journal, JournalError, type Admission } from "../../src/store/Journal.ts"
@@ -24,6 +24,7 @@ const target: Target = {
   username: null,
   path: "/target",
   options: {
+    ...usualOptions,
     conflict: "overwrite",
     retry: { attempts: 1, base: 1, factor: 1, cap: 1 },
     concurrency: 1,
@@ -42,7 +43,7 @@ const settingsOf = (source: Source): Settings => ({
     {
       name: "texts",
       extensions: ["txt"],
-      targets: [{ target, secrets: { password: Option.none(), query: Option.some(Redacted.make("")) } }]
+      targets: [{ target, secrets: { ...noSecrets, query: Option.some(Redacted.make("")) }, bandwidth: unlimited }]
     }
   ],
   http: { host: "127.0.0.1", port: 0, token: Option.none() },

@@ -1,6 +1,8 @@
 import initial from "./0001_initial.ts"
+import resume from "./0002_resume.ts"
 
 /** All migrations, in order; keys are `number_name`. A released one is never changed. */
 export const migrations = {
-  "0001_initial": initial
+  "0001_initial": initial,
+  "0002_resume": resume
 }

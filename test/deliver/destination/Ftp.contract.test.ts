@@ -1,6 +1,6 @@
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import * as Ftp from "../../../src/deliver/destination/Ftp.ts"
-import type { RouteTarget } from "../../../src/domain/Settings.ts"
+import { noSecrets, unlimited, type RouteTarget } from "../../../src/domain/Settings.ts"
 import type { Target, TargetOptions } from "../../../src/domain/Target.ts"
 import { destinationContract, targetOptions } from "../../contracts/destination.ts"
 import { startFtpServer } from "../../servers/ftp.ts"
@@ -21,7 +21,8 @@ const targetAt =
         path,
         options: targetOptions(options)
       },
-      secrets: { password: Option.none(), query: Option.none() }
+      secrets: noSecrets,
+      bandwidth: unlimited
     }
   }
 

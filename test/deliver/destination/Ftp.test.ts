@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, Redacted } from "effect"
 import * as Ftp from "../../../src/deliver/destination/Ftp.ts"
-import type { RouteTarget } from "../../../src/domain/Settings.ts"
+import { noSecrets, unlimited, type RouteTarget } from "../../../src/domain/Settings.ts"
 import type { Target, TargetOptions } from "../../../src/domain/Target.ts"
 import { makeSource, makeTask, pattern, targetOptions } from "../../contracts/destination.ts"
 import { startFtpServer, type FtpFault, type FtpOptions } from "../../servers/ftp.ts"
@@ -31,9 +31,10 @@ const setUp = (serverOptions: FtpOptions = {}) =>
           ...rest
         },
         secrets: {
-          password: password === undefined ? Option.none() : Option.some(Redacted.make(password)),
-          query: Option.none()
-        }
+          ...noSecrets,
+          password: password === undefined ? Option.none() : Option.some(Redacted.make(password))
+        },
+        bandwidth: unlimited
       }
     }
     const file = yield* source.write("file.bin", pattern(1_000_000))
@@ -254,7 +255,8 @@ describe("the connection", () => {
               path: "/",
               options: targetOptions()
             },
-            secrets: { password: Option.none(), query: Option.none() }
+            secrets: noSecrets,
+            bandwidth: unlimited
           }
           yield* connection.deliver(makeTask(generation, to))
           expect(server.open()).toBe(1)
@@ -339,7 +341,8 @@ describe.skipIf(!hasVsftpd)("vsftpd", () => {
           path: "/upload",
           options: targetOptions()
         },
-        secrets: { password: Option.none(), query: Option.none() }
+        secrets: noSecrets,
+        bandwidth: unlimited
       }
       const large = yield* source.sparse("large.bin", 200_000_000)
       const small = yield* Effect.forEach(

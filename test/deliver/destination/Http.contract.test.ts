@@ -1,8 +1,9 @@
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import * as Http from "../../../src/deliver/destination/Http.ts"
 import type { TargetOptions } from "../../../src/domain/Target.ts"
 import { destinationContract, targetOptions } from "../../contracts/destination.ts"
 import { startHttpServer } from "../../servers/http.ts"
+import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
 
 const farSide = (upload: TargetOptions["upload"]) =>
   Effect.gen(function* () {
@@ -20,7 +21,8 @@ const farSide = (upload: TargetOptions["upload"]) =>
           path,
           options: targetOptions({ upload, ...options })
         },
-        secrets: { password: Option.none(), query: Option.none() }
+        secrets: noSecrets,
+        bandwidth: unlimited
       }
     }
     return {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, Redacted } from "effect"
 import * as Http from "../../../src/deliver/destination/Http.ts"
-import type { RouteTarget } from "../../../src/domain/Settings.ts"
+import { retryAfterMillis } from "../../../src/deliver/destination/HttpExchange.ts"
+import { noSecrets, unlimited, type RouteTarget } from "../../../src/domain/Settings.ts"
 import type { TargetOptions } from "../../../src/domain/Target.ts"
 import { makeSource, makeTask, pattern, sha256, targetOptions } from "../../contracts/destination.ts"
 import { startHttpServer, type HttpFault } from "../../servers/http.ts"
@@ -23,9 +24,11 @@ const setUp = Effect.gen(function* () {
       options: targetOptions(options)
     },
     secrets: {
+      ...noSecrets,
       password: Option.some(Redacted.make("pa:ss wörd")),
       query: Option.some(Redacted.make("?token=s3cret&x=a%20b"))
-    }
+    },
+    bandwidth: unlimited
   })
   return { server, source, connection, target }
 })
@@ -163,14 +166,14 @@ describe("an answer", () => {
 
   it("asks for time in seconds, or by a date, and not for ever", () => {
     const now = Date.parse("2026-01-01T00:00:00Z")
-    expect(Http.retryAfterMillis(undefined, now)).toBeUndefined()
-    expect(Http.retryAfterMillis("soon", now)).toBeUndefined()
-    expect(Http.retryAfterMillis("0", now)).toBe(0)
-    expect(Http.retryAfterMillis("120", now)).toBe(120_000)
-    expect(Http.retryAfterMillis("99999999999999999999", now)).toBe(3_600_000)
-    expect(Http.retryAfterMillis("Thu, 01 Jan 2026 00:01:00 GMT", now)).toBe(60_000)
-    expect(Http.retryAfterMillis("Thu, 01 Jan 2015 00:01:00 GMT", now)).toBe(0)
-    expect(Http.retryAfterMillis("Thu, 01 Jan 2099 00:01:00 GMT", now)).toBe(3_600_000)
+    expect(retryAfterMillis(undefined, now)).toBeUndefined()
+    expect(retryAfterMillis("soon", now)).toBeUndefined()
+    expect(retryAfterMillis("0", now)).toBe(0)
+    expect(retryAfterMillis("120", now)).toBe(120_000)
+    expect(retryAfterMillis("99999999999999999999", now)).toBe(3_600_000)
+    expect(retryAfterMillis("Thu, 01 Jan 2026 00:01:00 GMT", now)).toBe(60_000)
+    expect(retryAfterMillis("Thu, 01 Jan 2015 00:01:00 GMT", now)).toBe(0)
+    expect(retryAfterMillis("Thu, 01 Jan 2099 00:01:00 GMT", now)).toBe(3_600_000)
   })
 
   it.scopedLive("that comes while the body is still being sent is read", () =>

@@ -1,4 +1,4 @@
-import { Effect, Layer, Option, type Context } from "effect"
+import { Effect, Layer, type Context } from "effect"
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
@@ -11,6 +11,7 @@ import { findWorker } from "../../../src/files/workerUrl.ts"
 import * as RelPath from "../../../src/domain/RelPath.ts"
 import type { Target } from "../../../src/domain/Target.ts"
 import { destinationContract, targetOptions, type Subject } from "../../contracts/destination.ts"
+import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
 
 const over = (name: string, files: Layer.Layer<Files>, skip?: string): Subject => ({
   name,
@@ -45,7 +46,8 @@ const over = (name: string, files: Layer.Layer<Files>, skip?: string): Subject =
           path: join(root, folder),
           options: targetOptions(options)
         },
-        secrets: { password: Option.none(), query: Option.none() }
+        secrets: noSecrets,
+        bandwidth: unlimited
       }),
       read: (target, name) =>
         Effect.sync(() => (existsSync(at(target, name)) ? readFileSync(at(target, name)) : undefined)),

@@ -1,7 +1,8 @@
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import * as Memory from "../../../src/deliver/destination/Memory.ts"
 import { location } from "../../../src/domain/Target.ts"
 import { destinationContract, targetOptions } from "../../contracts/destination.ts"
+import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
 
 destinationContract({
   name: "memory",
@@ -29,7 +30,8 @@ destinationContract({
           path: `/${folder}`,
           options: targetOptions(options)
         },
-        secrets: { password: Option.none(), query: Option.none() }
+        secrets: noSecrets,
+        bandwidth: unlimited
       }),
       read: (target, name) => Effect.sync(() => memory.files.get(location(target, name))),
       put: (target, name, bytes) => Effect.sync(() => memory.put(location(target, name), bytes)),

@@ -4,12 +4,13 @@
  */
 import { fork, type ChildProcess } from "node:child_process"
 import { expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import * as Ftp from "../../../src/deliver/destination/Ftp.ts"
 import * as Http from "../../../src/deliver/destination/Http.ts"
 import type { Destination } from "../../../src/deliver/Destination.ts"
 import type { Target } from "../../../src/domain/Target.ts"
 import { makeSource, makeTask, targetOptions } from "../../contracts/destination.ts"
+import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
 
 const gib = 1024 * 1024 * 1024
 
@@ -57,7 +58,8 @@ it.scopedLive.each(subjects)(
             path: "/",
             options: targetOptions({ ...options, timeout: 60_000 })
           },
-          secrets: { password: Option.none(), query: Option.none() }
+          secrets: noSecrets,
+          bandwidth: unlimited
         })
       )
       expect(receipt.bytes).toBe(gib)

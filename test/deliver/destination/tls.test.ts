@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import * as Ftp from "../../../src/deliver/destination/Ftp.ts"
 import * as Http from "../../../src/deliver/destination/Http.ts"
 import type { Destination } from "../../../src/deliver/Destination.ts"
@@ -8,6 +8,7 @@ import { makeSource, makeTask, pattern, targetOptions } from "../../contracts/de
 import { hasOpenssl, makeCertificate } from "../../servers/certificate.ts"
 import { startFtpServer } from "../../servers/ftp.ts"
 import { startHttpServer } from "../../servers/http.ts"
+import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
 
 const send = (
   destination: Effect.Effect<Destination>,
@@ -31,7 +32,8 @@ const send = (
           path: "/",
           options: targetOptions({ secure })
         },
-        secrets: { password: Option.none(), query: Option.none() }
+        secrets: noSecrets,
+        bandwidth: unlimited
       })
     )
   })
