@@ -1,124 +1,43 @@
 /**
  * `npm run bench`: the whole daemon against a floor and its peers, in one run, on data it makes itself.
  *
- *   node scratchpad/bench.mjs [--only small|large|delay|memory] [--reps 3] [--dir DIR] [--files 10000]
+ *   node scratchpad/bench.mjs [--only small|large|delay|memory|network|huge] [--reps 3] [--dir DIR] [--files 10000] [--small 1000]
  *
  * Compare the ratios, not the values: they are medians of repetitions that take turns, each in fresh folders. The
  * floor is what Node does with no daemon around it: read, write to a temp name, rename, 32 files at once; for
  * `durability: power` each file is synced and the folder after every 64. Nothing leaves this machine, and everything
  * that was made is removed at the end.
  */
-import { spawn, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import fs from "node:fs"
 import fsp from "node:fs/promises"
-import net from "node:net"
 import os from "node:os"
 import path from "node:path"
 import { performance } from "node:perf_hooks"
-import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
-
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", multiple: true },
-    reps: { type: "string", default: "3" },
-    dir: { type: "string", default: os.tmpdir() },
-    files: { type: "string", default: "10000" },
-    waiting: { type: "string", default: "100000" },
-    large: { type: "string", default: "1024" }
-  }
-})
-const reps = Number(values.reps)
-const files = Number(values.files)
-const waiting = Number(values.waiting)
-const largeMiB = Number(values.large)
-const wants = (name) => values.only === undefined || values.only.includes(name)
-
-const bin = fileURLToPath(new URL("../dist/bin.js", import.meta.url))
-const root = fs.mkdtempSync(path.join(values.dir, "filedispatch-bench-"))
-let last = 0
-const fresh = (name) => path.join(root, `${name}-${(last += 1)}`)
-
-// Helpers
-
-const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)]
-const quantile = (list, q) => list.toSorted((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * q))]
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-const has = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
-  })
-
-const table = (title, rows) => {
-  console.log(`\n${title}`)
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)))
-  for (const row of rows) console.log("  " + row.map((cell, column) => String(cell).padEnd(widths[column])).join("  "))
-}
-
-const goals = []
-const goal = (what, value, holds) => goals.push([what, value, holds ? "reached" : "MISSED"])
-
-const waitFor = async (test, every, limit, what) => {
-  const end = performance.now() + limit
-  while (!(await test())) {
-    if (performance.now() > end) throw new Error(`${what}: not within ${limit / 1000} s`)
-    await sleep(every)
-  }
-}
-
-/** Starts the daemon; answers how to ask it and how to stop it. */
-const daemon = async ({ source, target, settle = "0s", durability = "crash", extra = "" }) => {
-  const home = fresh("daemon")
-  fs.mkdirSync(home)
-  const config = path.join(home, "config.yml")
-  fs.writeFileSync(
-    config,
-    `sources: [{ path: ${JSON.stringify(source)}, settle: ${settle} }]\nfolders: [{ path: ${JSON.stringify(target)} ${extra} }]\n` +
-      `db: ${JSON.stringify(path.join(home, "journal.db"))}\ndurability: ${durability}\n`
-  )
-  const port = await freePort()
-  const started = performance.now()
-  const child = spawn(
-    process.execPath,
-    [bin, "-c", config, "-P", String(port), "--no-monitor", "--log-level", "ERROR"],
-    {
-      stdio: ["ignore", "ignore", "inherit"]
-    }
-  )
-  const ended = new Promise((resolve) => child.once("exit", resolve))
-  const ask = async (where) => {
-    try {
-      return await fetch(`http://127.0.0.1:${port}${where}`)
-    } catch {
-      return undefined
-    }
-  }
-  return {
-    started,
-    pid: child.pid,
-    ask,
-    ready: () => waitFor(async () => (await ask("/readyz"))?.status === 200, 5, 120_000, "the daemon's start"),
-    logged: async () => {
-      const answer = await ask("/api/v1/logs?limit=1")
-      await answer?.arrayBuffer()
-      return Number(answer?.headers.get("x-total-count") ?? 0)
-    },
-    stop: async () => {
-      child.kill("SIGTERM")
-      await ended
-    }
-  }
-}
-
-const resident = (pid) => {
-  const line = fs.readFileSync(`/proc/${pid}/status`, "utf8").match(/VmRSS:\s+(\d+)/)
-  return line === null ? 0 : Number(line[1]) / 1024
-}
+import {
+  command,
+  daemon,
+  files,
+  fresh,
+  freePort,
+  goal,
+  goals,
+  has,
+  largeMiB,
+  measure,
+  median,
+  quantile,
+  reps,
+  resident,
+  root,
+  sleep,
+  table,
+  values,
+  waitFor,
+  waiting,
+  wants
+} from "./bench/kit.mjs"
+import { huge, network } from "./bench/network.mjs"
 
 // The floor
 
@@ -160,25 +79,6 @@ const floorLarge = async (from, to, sync) => {
     await file.close()
   }
   return performance.now() - start
-}
-
-const command = (name, args) => async () => {
-  const start = performance.now()
-  const { status } = spawnSync(name, args(), { stdio: "ignore" })
-  if (status !== 0) throw new Error(`${name} failed`)
-  return performance.now() - start
-}
-
-const measure = async (contestants) => {
-  const times = new Map(contestants.map(([name]) => [name, []]))
-  for (let rep = 0; rep < reps; rep++) {
-    for (const [name, run] of contestants) {
-      // nobody pays for what the one before has left to be written
-      spawnSync("sync")
-      times.get(name).push(await run())
-    }
-  }
-  return new Map(Array.from(times, ([name, list]) => [name, median(list)]))
 }
 
 /** Milliseconds from its start until all is delivered and committed, less what it takes to start with nothing to do. */
@@ -408,6 +308,8 @@ try {
   if (wants("large")) await large()
   if (wants("delay")) await delay()
   if (wants("memory")) await memory()
+  if (wants("network")) await network()
+  if (wants("huge")) await huge()
   table("Goals", [["goal", "measured", ""], ...goals])
 } finally {
   fs.rmSync(root, { recursive: true, force: true })
