@@ -65,7 +65,7 @@ const bundle = {
   platform: "node",
   target: "node20",
   // native, or optional and not installed
-  external: ["better-sqlite3", "bufferutil", "utf-8-validate", "fsevents"],
+  external: ["better-sqlite3", "ssh2", "bufferutil", "utf-8-validate", "fsevents"],
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);'
   },

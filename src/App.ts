@@ -7,9 +7,7 @@ import * as CurrentSettings from "./config/CurrentSettings.ts"
 import * as Destination from "./deliver/Destination.ts"
 import { Dispatcher } from "./deliver/Dispatcher.ts"
 import * as DispatcherLive from "./deliver/DispatcherLive.ts"
-import * as Ftp from "./deliver/destination/Ftp.ts"
-import * as Http from "./deliver/destination/Http.ts"
-import * as Local from "./deliver/destination/Local.ts"
+import * as BuiltIn from "./deliver/destination/BuiltIn.ts"
 import * as Signals from "./deliver/Signals.ts"
 import type { Settings } from "./domain/Settings.ts"
 import * as FilesWorker from "./files/FilesWorker.ts"
@@ -68,9 +66,7 @@ const pipeline = (custom: Layer.Layer<never, never, Destination.Destinations>) =
   IntakeLive.layer.pipe(
     // the intake is closed first, so that nothing new is accepted while the lanes drain
     Layer.provideMerge(DispatcherLive.layer),
-    Layer.provideMerge(
-      Layer.mergeAll(Local.layer, Http.layer(), Ftp.layer(), custom).pipe(Layer.provideMerge(Destination.layerRegistry))
-    ),
+    Layer.provideMerge(Layer.mergeAll(BuiltIn.layer, custom).pipe(Layer.provideMerge(Destination.layerRegistry))),
     Layer.provide(Layer.mergeAll(Signals.layer, WatcherChokidar.layer, FilesWorker.layer))
   )
 

@@ -19,7 +19,8 @@ runMain(main(process.argv.slice(2)).pipe(Effect.provide(Layer.mergeAll(fileSyste
   // a signal interrupts, which is how a run is meant to end; runMain lets a second one end the process at once
   teardown: (exit) => {
     if (Exit.isSuccess(exit)) process.exit(typeof exit.value === "number" ? exit.value : 0)
-    if (Cause.isInterruptedOnly(exit.cause)) process.exit(0)
+    // 0, unless a command has said otherwise
+    if (Cause.isInterruptedOnly(exit.cause)) process.exit()
     process.stderr.write(`filedispatch could not end in order:\n${Cause.pretty(exit.cause)}\n`)
     process.exit(1)
   }

@@ -124,7 +124,7 @@ export const start = (options: Options = {}) =>
         Layer.provideMerge(WatcherMemory.layer),
         Layer.provide(Layer.mergeAll(Signals.layer, options.files ?? FilesDirect.layer)),
         Layer.provide(Layer.succeed(Journal, options.journal?.(journal) ?? journal)),
-        Layer.provide(CurrentSettings.layer(settingsOf(directory, options)))
+        Layer.provideMerge(CurrentSettings.layer(settingsOf(directory, options)))
       )
     )
     const watcher = Context.get(services, WatcherMemory.WatcherHandle)
@@ -149,6 +149,8 @@ export const start = (options: Options = {}) =>
       store,
       watcher,
       dispatcher: Context.get(services, Dispatcher),
+      /** The config as it is in force, to be changed while the program runs. */
+      settings: Context.get(services, CurrentSettings.CurrentSettings),
       intake: Context.get(services, Intake),
       write,
       hint,

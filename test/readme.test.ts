@@ -37,7 +37,8 @@ describe("the README", () => {
         writeFileSync(file, text)
         const { settings, warnings } = yield* Config.check(file, { env: { FTP_PASSWORD: "p@ss/w" } })
         expect(settings.routes.length).toBeGreaterThan(0)
-        expect(warnings).toEqual([])
+        // the keys and authorities that an example names are on no machine but its reader's
+        expect(warnings.filter(({ message }) => !message.startsWith("there is no file "))).toEqual([])
       }
     })
   )

@@ -7,6 +7,7 @@ import type { Settings } from "../domain/Settings.ts"
 import type { Given } from "./CheckCommand.ts"
 import { loadAndWarn } from "./Load.ts"
 import * as Output from "./Output.ts"
+import { saidOf } from "./TargetSaid.ts"
 
 export const check = Effect.fn("Check.check")(function* (given: Given) {
   const settings = yield* loadAndWarn(given.config)
@@ -15,7 +16,12 @@ export const check = Effect.fn("Check.check")(function* (given: Given) {
     if (problem !== undefined) yield* Output.note(`warning: the source ${source.path} ${problem}`)
   }
   yield* Output.line(summary(settings))
-  return 0
+  if (!given.probe) return 0
+  const [{ examine }, { patients }] = yield* Effect.promise(() =>
+    Promise.all([import("./Doctor.ts"), import("./DoctorProbe.ts")])
+  )
+  yield* Output.line("")
+  return yield* examine(patients(settings), false)
 })
 
 const summary = (settings: Settings): string => {
@@ -26,7 +32,8 @@ const summary = (settings: Settings): string => {
     ...settings.sources.map((source) => `source  ${source.name}: ${source.path}`),
     ...settings.routes.flatMap((route) =>
       route.targets.map(
-        ({ target }) => `folder  ${route.name}: ${route.extensions?.join(", ") ?? "every file"} -> ${target.url}`
+        (one) =>
+          `folder  ${route.name}: ${route.extensions?.join(", ") ?? "every file"} -> ${one.target.url}${saidOf(one)}`
       )
     ),
     `lanes   ${[...lanes].join(", ")}`,

@@ -6,7 +6,10 @@ import * as Flags from "./Flags.ts"
 import { handler } from "./Handler.ts"
 import * as Help from "./Help.ts"
 
-const options = { config: Flags.config }
+const options = {
+  config: Flags.config,
+  probe: Flags.on("probe", "connect to every target as well, as doctor does; 1 where nothing can be delivered")
+}
 
 export type Given = Command.Command.ParseConfig<typeof options>
 
@@ -19,6 +22,9 @@ export const check = Command.make(
   )
 ).pipe(
   Command.withDescription(
-    Help.description("Reads a config and says what is wrong with it, or what it means.", "filedispatch check -c CONFIG")
+    Help.description(
+      "Reads a config and says what is wrong with it, or what it means.",
+      "filedispatch check -c CONFIG [--probe]"
+    )
   )
 )

@@ -23,6 +23,11 @@ export const layer = (log: Settings["log"]): Layer.Layer<never, Failure> =>
     Logger.minimumLogLevel(minimum[log.level])
   )
 
+/** For commands that are over in a moment: what is worth a warning, on stderr. */
+export const layerWarnings: Layer.Layer<never> = Layer.suspend(() =>
+  Layer.mergeAll(Logger.replace(Logger.defaultLogger, toStderr("pretty")), Logger.minimumLogLevel(LogLevel.Warning))
+)
+
 /** One line: time, level, message, annotations as `key=value`. What would break the line is escaped. */
 export const plainLogger: Logger.Logger<unknown, string> = Logger.make(
   (options) => `${options.date.toISOString()} ${options.logLevel.label.padEnd(5)} ${body(options)}`

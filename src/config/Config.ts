@@ -31,7 +31,7 @@ export const check = Effect.fn("Config.check")(function* (path: string, override
   const settings = resolver.settings()
   const problems = [...yaml.problems, ...resolver.problems]
   if (settings === undefined || problems.length > 0) return yield* fail(tidy(problems, yaml.problems))
-  return { settings, warnings: resolver.warnings } satisfies Checked
+  return { settings, warnings: distinct(resolver.warnings) } satisfies Checked
 })
 
 /** The secrets of a target that was stored without them; none where the config has no such target any more. */
@@ -119,12 +119,11 @@ const realPath = (path: string): string => {
 /** In the order of the file, each once; a value whose variable is not set is blamed for nothing else. */
 const tidy = (problems: ReadonlyArray<Problem>, first: ReadonlyArray<Problem>): ReadonlyArray<Problem> => {
   const blamed = new Set(first.map((problem) => problem.path))
-  const seen = new Set<string>()
-  return problems
-    .filter((problem) => first.includes(problem) || problem.path === "" || !blamed.has(problem.path))
-    .filter((problem) => {
-      const key = JSON.stringify(problem)
-      return seen.has(key) ? false : seen.add(key)
-    })
-    .sort((left, right) => left.line - right.line || left.column - right.column)
+  return distinct(
+    problems.filter((problem) => first.includes(problem) || problem.path === "" || !blamed.has(problem.path))
+  ).sort((left, right) => left.line - right.line || left.column - right.column)
 }
+
+/** Each once: several targets may have it of their folder. */
+const distinct = (problems: ReadonlyArray<Problem>): Array<Problem> =>
+  Array.from(new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values())

@@ -2,7 +2,7 @@
  * Turns what a Schema found wrong into what people can use: one issue for one value, with what would be right.
  */
 import { Array, type ParseResult, SchemaAST } from "effect"
-import { expectedOf } from "./ConfigFile.ts"
+import { expectedOf } from "./Values.ts"
 
 export type Issue = { readonly path: ReadonlyArray<PropertyKey> } & (
   | { readonly _tag: "Wrong"; readonly message: string; readonly expected: string }

@@ -57,6 +57,15 @@ export const formatBytes = (value: number): string => {
     : `${value / found[1]}${found[0].replace(/^./, (unit) => unit.toUpperCase()).replace("ib", "iB")}`
 }
 
+/** Bytes a second of `10MiB/s`: a size, and `/s`. */
+export const parseRate = (input: string | number): Option.Option<number> => {
+  const match = /^(.*?)\s*\/\s*s$/i.exec(String(input).trim())
+  return match === null ? Option.none() : parseSize(match[1] ?? "")
+}
+
+/** As {@link parseRate} reads it: `10MiB/s`. */
+export const formatRate = (value: number): string => `${formatBytes(value)}/s`
+
 const number = /^\d+(?:\.\d+)?$/
 const durations = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w)\s*)+$/
 const duration = /(\d+(?:\.\d+)?)(ms|s|m|h|d|w)/g

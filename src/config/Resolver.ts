@@ -2,21 +2,23 @@
  * Makes settings of a config that is YAML: decodes it, and checks what depends on more than one value. It goes over the
  * whole file and collects what is wrong, so that one problem hides no other.
  */
-import { Either, Option, Redacted, Schema } from "effect"
+import { Either, Option, Schema } from "effect"
 import { createHash } from "node:crypto"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { After } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import type { Route, RouteTarget, Secrets, Settings, Source } from "../domain/Settings.ts"
+import type { Route, RouteTarget, Settings, Source } from "../domain/Settings.ts"
 import type { Conflict } from "../domain/Target.ts"
 import * as Template from "../route/Template.ts"
 import { formatPath, type Problem, whole } from "./ConfigError.ts"
 import { ConfigFile, defaults, FolderEntry, SourceEntry, TargetEntry } from "./ConfigFile.ts"
 import * as Issues from "./Issues.ts"
+import { Logins, sameSecrets } from "./Logins.ts"
 import * as Place from "./Place.ts"
 import * as Scheme from "./Scheme.ts"
+import { useless, type Fault as TargetFault } from "./targetFaults.ts"
 import * as Targets from "./Targets.ts"
 import type { Environment } from "./Variables.ts"
 import type * as YamlFile from "./YamlFile.ts"
@@ -195,7 +197,7 @@ export class Resolver {
       (path, name) =>
         this.problem(path, `there is another folder with the name ${JSON.stringify(name)}`, "a name of its own")
     )
-    const logins = new Map<string, { readonly at: string; readonly one: RouteTarget }>()
+    const logins = new Logins()
     return entries.flatMap(({ entry, path }) => {
       const targets = this.targets(entry, path, logins)
       this.checkSelf(targets, sources)
@@ -228,11 +230,7 @@ export class Resolver {
     return entry.extensions === undefined ? undefined : Array.from(seen)
   }
 
-  private targets(
-    entry: FolderEntry,
-    path: YamlFile.Path,
-    logins: Map<string, { readonly at: string; readonly one: RouteTarget }>
-  ): ReadonlyArray<Located<RouteTarget>> {
+  private targets(entry: FolderEntry, path: YamlFile.Path, logins: Logins): ReadonlyArray<Located<RouteTarget>> {
     const raw = this.at(path)
     const given = isRecord(raw) ? raw : {}
     if (given["path"] !== undefined && given["paths"] !== undefined) {
@@ -246,6 +244,7 @@ export class Resolver {
     const written = this.targetEntries(entry, path)
     const context = {
       directory: this.directory,
+      env: this.overrides.env ?? process.env,
       schemes: new Map([
         ...Scheme.schemes,
         ...Object.entries(this.overrides.schemes ?? {}).map(
@@ -255,25 +254,31 @@ export class Resolver {
     }
     const texts = written.map((one) => one.entry.path)
     if (texts.length > 0) {
-      for (const fault of Targets.useless(entry, texts, context.schemes)) {
+      for (const fault of useless(entry, texts, context.schemes)) {
         this.problem([...path, fault.key ?? "path"], fault.message, fault.expected)
       }
     }
     const places = new Map<string, RouteTarget>()
     return written.flatMap(({ entry: { path: text, ...own }, path: at }) => {
       const here = typeof this.at(at) === "string" ? at : [...at, "path"]
-      const { faults, target: one } = Targets.resolve(text, own, entry, context)
-      for (const { expected, key, message } of faults) {
-        const where = key === undefined ? here : [...(own[key] === undefined ? path : at), key]
-        this.problem(where, message, expected)
+      const { faults, target: one, warnings } = Targets.resolve(text, own, entry, context)
+      const locate = ({ expected, header, key, message }: TargetFault): Problem => {
+        if (key === undefined) return this.yaml.problem(here, message, expected)
+        if (header === undefined) {
+          return this.yaml.problem([...(own[key] === undefined ? path : at), key], message, expected)
+        }
+        const holder = own.headers?.[header] === undefined ? path : at
+        return this.yaml.keyProblem([...holder, key, header], message, expected)
       }
+      this.problems.push(...faults.map(locate))
+      this.warnings.push(...warnings.map(locate))
       if (one === undefined) return []
       const before = places.get(one.target.url)
       if (before === undefined) places.set(one.target.url, one)
-      else if (sameSecret(before.secrets.query, one.secrets.query)) {
+      else if (sameSecrets(before.secrets, one.secrets) && before.target.lane === one.target.lane) {
         this.problem(here, "this folder has it already", "each target once")
       }
-      this.checkLogin(one, here, logins)
+      for (const { expected, message } of logins.add(one, formatPath(here))) this.problem(here, message, expected)
       return [{ path: here, entry: one }]
     })
   }
@@ -288,35 +293,6 @@ export class Resolver {
         })
       : []
     return [...(entry.path === undefined ? [] : [{ path: [...path, "path"], entry: { path: entry.path } }]), ...several]
-  }
-
-  /** Deliveries are stored without secrets, and connections are shared by lane: either must find its own again. */
-  private checkLogin(
-    one: RouteTarget,
-    path: YamlFile.Path,
-    logins: Map<string, { readonly at: string; readonly one: RouteTarget }>
-  ) {
-    const at = formatPath(path)
-    const lane = logins.get(one.target.lane)
-    if (lane !== undefined && !sameSecret(lane.one.secrets.password, one.secrets.password)) {
-      this.problem(
-        path,
-        `the same user at the same server has another password in ${lane.at}`,
-        "one password for it everywhere"
-      )
-    } else if (lane !== undefined && lane.one.target.options.secure !== one.target.options.secure) {
-      this.problem(
-        path,
-        `the same user at the same server has another secure in ${lane.at}`,
-        "one way to secure it everywhere"
-      )
-    }
-    const url = logins.get(one.target.url)
-    if (url !== undefined && !sameSecret(url.one.secrets.query, one.secrets.query)) {
-      this.problem(path, `it differs from ${url.at} in its query only`, "a path of its own for each query")
-    }
-    if (lane === undefined) logins.set(one.target.lane, { at, one })
-    if (url === undefined) logins.set(one.target.url, { at, one })
   }
 
   // What must not feed itself
@@ -499,6 +475,3 @@ const isLoopback = (host: string): boolean => {
     address.toLowerCase() === "localhost" || address === "::1" || (Net.isIPv4(address) && address.startsWith("127."))
   )
 }
-
-const sameSecret = (left: Secrets["password"], right: Secrets["password"]): boolean =>
-  Option.getEquivalence(Redacted.getEquivalence<string>((one, other) => one === other))(left, right)

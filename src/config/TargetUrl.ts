@@ -18,7 +18,7 @@ export interface Address {
   readonly scheme: string
   /** Without password, the query as `?…`. */
   readonly url: string
-  /** Without the brackets of an IPv6 address; empty where there is none. */
+  /** Without the brackets of an IPv6 address; the bucket of s3; empty where there is none. */
   readonly host: string
   /** What the URL says, or else the scheme's own. */
   readonly port: number | null
@@ -48,11 +48,18 @@ export const safeText = (text: string): string => {
 
 const hideQuery = (text: string): string => text.replace(/[?#].*$/s, "?…")
 
-/** `secure` is what the config says of it, for it decides the port of FTP. */
+/** What the config says beside the URL, and yet is of the address. */
+export interface Beside {
+  /** Decides the port of FTP. */
+  readonly secure?: "none" | "explicit" | "implicit" | undefined
+  /** A user that does not stand in the URL. */
+  readonly username?: string | undefined
+}
+
 export const parse = (
   text: string,
   schemes: ReadonlyMap<string, Scheme>,
-  secure?: "none" | "explicit" | "implicit"
+  { secure, username: otherUser = "" }: Beside = {}
 ): Either.Either<Address, TargetUrlError> =>
   Either.gen(function* () {
     const name = Option.getOrElse(schemeOf(text), () => "")
@@ -71,12 +78,15 @@ export const parse = (
     const at = authority.lastIndexOf("@")
     const login = at < 0 ? undefined : authority.slice(0, at)
     const colon = login?.indexOf(":") ?? -1
-    const username = login === undefined ? "" : yield* decode(colon < 0 ? login : login.slice(0, colon), "user")
+    const ownUser = login === undefined ? "" : yield* decode(colon < 0 ? login : login.slice(0, colon), "user")
+    const username = ownUser === "" ? otherUser : ownUser
     const password =
       login === undefined || colon < 0
         ? Option.none()
         : Option.some(Redacted.make(yield* decode(login.slice(colon + 1), "password")))
-    const { host, port } = yield* parseHost(authority.slice(at + 1), name, scheme)
+    const { host, port } = yield* scheme.authority === "bucket"
+      ? parseBucket(authority.slice(at + 1), name)
+      : parseHost(authority.slice(at + 1), name, scheme)
     const path = yield* parsePath(rawPath, scheme)
     const usual =
       secure !== undefined && scheme.options.includes("secure") ? (secure === "implicit" ? 990 : 21) : scheme.port
@@ -134,7 +144,7 @@ const parseHost = (
   const match = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(text)
   const rawHost = match?.[1] ?? ""
   const rawPort = match?.[2] ?? ""
-  if (rawHost === "" && scheme.host) return fail("a URL without a host", `${name}://host/path`)
+  if (rawHost === "" && scheme.authority === "host") return fail("a URL without a host", `${name}://host/path`)
   if (match === null || (rawPort !== "" && !/^\d+$/.test(rawPort))) {
     return fail("not a host and port", `${name}://host:port/path, with %3A, %2F and %40 for : / @ in a password`)
   }
@@ -148,6 +158,20 @@ const parseHost = (
     onNone: () => fail("not a host", "a host name or an IP address, an IPv6 one in []"),
     onSome: (host) => Either.right({ host: host.replace(/^\[|\]$/g, ""), port })
   })
+}
+
+/** Older servers allow more than S3 does now: capitals and underscores, and names of up to 255 characters. */
+const parseBucket = (
+  text: string,
+  name: string
+): Either.Either<{ readonly host: string; readonly port: undefined }, TargetUrlError> => {
+  const expected = `${name}://bucket/prefix, with the server's address in endpoint, and %2F for a / in a secret key`
+  if (text === "") return fail("a URL without a bucket", expected)
+  if (text.includes(":")) return fail("a bucket has no port, this looks like a server", expected)
+  if (/^\d+(?:\.\d+){3}$/.test(text)) return fail("an IP address where the bucket stands", expected)
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(text) && !text.includes("..")
+    ? Either.right({ host: text, port: undefined })
+    : fail("not the name of a bucket", "3 to 63 characters of a-z 0-9 . and -, the first and last a letter or digit")
 }
 
 const parsePath = (

@@ -4,6 +4,7 @@
 import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml"
 import type { Document, Node, YAMLError } from "yaml"
 import { formatPath, type Problem } from "./ConfigError.ts"
+import { safeName } from "./headers.ts"
 import { safeText } from "./TargetUrl.ts"
 import { type Environment, expand } from "./Variables.ts"
 
@@ -21,7 +22,11 @@ export interface YamlFile {
 }
 
 /** Keys whose value is never shown. */
-const secretKeys: ReadonlySet<PropertyKey> = new Set(["token"])
+const secretKeys: ReadonlySet<PropertyKey> = new Set(["token", "headers", "passphrase", "secretKey", "sessionToken"])
+
+/** A path with nothing in it but the names of keys. */
+const safePath = (path: Path): Path =>
+  path.map((key, index) => (path[index - 1] === "headers" ? safeName(String(key)) : key))
 
 export const parse = (source: string, env: Environment): YamlFile => {
   const lines = new LineCounter()
@@ -46,6 +51,7 @@ export const parse = (source: string, env: Environment): YamlFile => {
   const textAt = (node: Node | undefined, path: Path): string => {
     if (!isScalar(node) || !node.range || path.some((key) => secretKeys.has(key))) return ""
     const raw = source.slice(node.range[0], node.range[1]).trim()
+    if (raw.includes("-----BEGIN")) return "-----BEGIN…"
     const text = safeText(raw.replace(/^(["'])(.*)\1$/s, "$2"))
     const line = text.split("\n", 1)[0] ?? ""
     return line.length < text.length || line.length > 80 ? `${line.slice(0, 80)}…` : line
@@ -54,7 +60,7 @@ export const parse = (source: string, env: Environment): YamlFile => {
     const found = find(document, path)
     return {
       ...at(offsetOf(found.node)),
-      path: formatPath(path),
+      path: formatPath(safePath(path)),
       text: found.exact ? textAt(found.node, path) : "",
       message,
       expected
@@ -68,8 +74,8 @@ export const parse = (source: string, env: Environment): YamlFile => {
     const node = isNode(pair?.key) ? pair.key : parent
     return {
       ...at(offsetOf(node)),
-      path: formatPath(path),
-      text: isNode(pair?.key) ? String(path.at(-1)) : "",
+      path: formatPath(safePath(path)),
+      text: isNode(pair?.key) ? String(safePath(path).at(-1)) : "",
       message,
       expected
     }
@@ -159,7 +165,7 @@ const expandAll = (
       if (expanded.faults.length > 0) {
         const begin = node.range?.[0] ?? 0
         const raw = source.slice(begin, node.range?.[1] ?? begin)
-        const path = formatPath(pathOf(document, node) ?? [])
+        const path = formatPath(safePath(pathOf(document, node) ?? []))
         for (const { expected, message, text } of expanded.faults) {
           problems.push({ ...at(begin + Math.max(0, raw.indexOf(text))), path, text, message, expected })
         }

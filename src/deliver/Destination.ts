@@ -39,7 +39,10 @@ export interface Task {
 }
 
 export interface Pace {
-  /** At most so many bytes at once, so that the flow is even and the watchdog sees it. */
+  /**
+   * At most so many bytes at once, so that the flow is even and the watchdog sees it; Infinity while there is no limit
+   * (one may come, by a change of the config).
+   */
   readonly chunk: () => number
   /** Resolves when so many more bytes may go out. */
   readonly wait: (bytes: number) => Promise<void>

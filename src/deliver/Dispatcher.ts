@@ -22,7 +22,10 @@ export interface LaneStatus {
   readonly reason: string | null
   /** When it is probed next, in milliseconds since the epoch. */
   readonly probe: number | null
+  /** How many deliveries the config lets it have under way at once. */
   readonly concurrency: number
+  /** How many it has at most for now: fewer where the server has said that it takes no more. */
+  readonly limit: number
   /** Claimed from the journal and waiting for a worker. */
   readonly queued: number
   readonly sending: ReadonlyArray<Sending>

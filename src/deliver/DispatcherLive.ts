@@ -20,12 +20,14 @@ import { CurrentSettings } from "../config/CurrentSettings.ts"
 import type { Delivery } from "../domain/Delivery.ts"
 import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
+import * as Names from "../domain/Names.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { noSecrets, type Settings } from "../domain/Settings.ts"
 import { shown } from "../domain/Target.ts"
 import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
 import { Journal, type Conclusion, type JournalError } from "../store/Journal.ts"
+import * as Bandwidth from "./Bandwidth.ts"
 import * as Committer from "./Committer.ts"
 import { pause } from "./pause.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
@@ -45,6 +47,7 @@ const make = Effect.gen(function* () {
   const context = yield* Effect.context<Journal>()
   const clock = yield* Effect.clock
   const temps = tempNames(journal.id)
+  const bandwidth = yield* Bandwidth.make
   const sync = (yield* SubscriptionRef.get(settings)).durability === "power"
   const events = yield* PubSub.sliding<DispatcherEvent>(1024)
   const fibers = yield* FiberSet.make<never, never>()
@@ -83,6 +86,10 @@ const make = Effect.gen(function* () {
       for (const name of new Set(waiting.map(({ delivery }) => delivery.target.lane))) {
         yield* lanes.get(name)?.lane.wake ?? Effect.void
       }
+      const ended = batch.filter((conclusion) => conclusion._tag === "NotDelivered" && conclusion.due === null)
+      for (const name of new Set(ended.map(({ delivery }) => delivery.target.lane))) {
+        yield* lanes.get(name)?.lane.tidy ?? Effect.void
+      }
       if (disposing.length === 0) return
       const moved = batch.flatMap((conclusion) =>
         conclusion._tag === "Delivered" && conclusion.receipt.verified === "inode" && conclusion.delivery.sole
@@ -102,12 +109,21 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const taskFor = (delivery: Delivery, progress: (bytes: number) => void): Effect.Effect<Task, DeliveryError> =>
+  const taskFor = (delivery: Delivery, watcher: Lane.Watcher): Effect.Effect<Task, DeliveryError> =>
     Effect.flatMap(SubscriptionRef.get(settings), (current) => {
       const secrets = secretsFor(current, delivery.target.url)
       if (Option.isNone(secrets) && delivery.target.scheme !== "file" && delivery.target.username !== null) {
         return new PermanentError({
           reason: `The config has no target ${delivery.target.url} any more, so its password is not known: put it back, then retry`,
+          cause: Option.none()
+        })
+      }
+      const refusal = Names.refusal(delivery.name)
+      if (refusal !== undefined) {
+        const file = RelPath.display(delivery.generation.path)
+        const written = delivery.name === delivery.generation.path ? "" : "as `names: portable` writes it, "
+        return new PermanentError({
+          reason: `${file} can't be sent to ${delivery.target.url}: ${written}${refusal}. Give it a shorter name`,
           cause: Option.none()
         })
       }
@@ -120,8 +136,8 @@ const make = Effect.gen(function* () {
           delivery.attempts === 0 ? none : Array.from({ length: delivery.attempts }, (_, attempt) => temp(attempt)),
         idempotencyKey: `${journal.id}-${delivery.id}`,
         sync,
-        progress,
-        pace: undefined,
+        progress: watcher.progress,
+        pace: bandwidth.pace(delivery, watcher),
         choose: (name) => Effect.mapError(journal.choose(delivery.id, name), toTransient),
         note: (resume) => Effect.mapError(journal.note(delivery.id, resume), toTransient)
       })
@@ -140,6 +156,7 @@ const make = Effect.gen(function* () {
         concurrency,
         connection,
         task: taskFor,
+        limited: bandwidth.limits,
         conclude: (outcomes) => {
           const now = clock.unsafeCurrentTimeMillis()
           const offered = committer.offer(outcomes.map((outcome) => withLog(outcome, destination, now)))
@@ -213,7 +230,15 @@ const make = Effect.gen(function* () {
       const drained = Effect.forEach(Array.from(lanes.values()), ({ lane }) => lane.drain, {
         concurrency: "unbounded",
         discard: true
-      }).pipe(Effect.zipRight(Effect.zipLeft(committer.idle, pause(20)).pipe(Effect.repeat({ until: (idle) => idle }))))
+      }).pipe(
+        Effect.zipRight(Effect.zipLeft(committer.idle, pause(20)).pipe(Effect.repeat({ until: (idle) => idle }))),
+        Effect.zipLeft(
+          Effect.forEach(Array.from(lanes.values()), ({ lane }) => lane.sweep, {
+            concurrency: "unbounded",
+            discard: true
+          })
+        )
+      )
       const inTime = yield* Effect.timeoutOption(Effect.interruptible(drained), drainDeadline)
       yield* tellCount
       if (Option.isNone(inTime)) {

@@ -2,9 +2,9 @@
  * A lane: all deliveries that share a fate. A bounded queue fed from the journal as it has room, workers, a watchdog,
  * and a breaker: while the destination as a whole is unusable, nothing is sent but a probe from time to time.
  */
-import { Array as Arr, Cause, Clock, Effect, Exit, Fiber, Option, Queue, Schedule, type Scope } from "effect"
+import { Array as Arr, Cause, Clock, Effect, Exit, Fiber, Option, Queue, Random, Schedule, type Scope } from "effect"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
-import { LaneDownError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
+import { LaneDownError, TransientError, type CrowdedError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { location, shown } from "../domain/Target.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
@@ -12,15 +12,27 @@ import type { Connection, Task } from "./Destination.ts"
 import type { LaneStatus, Sending } from "./Dispatcher.ts"
 import { pause } from "./pause.ts"
 import { delayAfter, probes, schedule } from "./Retry.ts"
+import * as Sweeper from "./Sweeper.ts"
+import * as Width from "./Width.ts"
 
 export interface LaneOptions {
   readonly lane: string
   readonly concurrency: number
   readonly connection: Connection
   /** What an attempt needs beside the delivery. */
-  readonly task: (delivery: Delivery, progress: (bytes: number) => void) => Effect.Effect<Task, DeliveryError>
+  readonly task: (delivery: Delivery, watcher: Watcher) => Effect.Effect<Task, DeliveryError>
+  /** Whether there is a limit to the bandwidth that this one may take. */
+  readonly limited: (delivery: Delivery) => boolean
   /** Takes outcomes over, to be written down. */
   readonly conclude: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<void>
+}
+
+/** What the lane wants to know of an attempt, and what it tells of it. */
+export interface Watcher {
+  readonly progress: (bytes: number) => void
+  /** It is held back (or no longer) by a limit of ours, which is no silence of the destination. */
+  readonly held: (held: boolean) => void
+  readonly ended: () => boolean
 }
 
 /** What became of an attempt, before it is written down. */
@@ -31,6 +43,10 @@ export type Outcome =
 export interface Lane {
   /** There is new work in the journal, or something is due. */
   readonly wake: Effect.Effect<void>
+  /** Something was given up, and may have left something at the target. */
+  readonly tidy: Effect.Effect<void>
+  /** Clears away what is left at the target, best effort, before the program ends. */
+  readonly sweep: Effect.Effect<void>
   readonly status: Effect.Effect<LaneStatus>
   /** Whether something is under way. */
   readonly busy: () => boolean
@@ -58,6 +74,12 @@ const answered: ReadonlySet<DeliveryError["_tag"]> = new Set([
   "SkippedError"
 ])
 
+/** For how many seconds clearing up lets deliveries go first. */
+const patience = 60
+
+/** Of what is no attempt. */
+const unwatched: Watcher = { progress: () => undefined, held: () => undefined, ended: () => false }
+
 type Result = Exit.Exit<Receipt, DeliveryError>
 
 interface Attempt {
@@ -66,6 +88,9 @@ interface Attempt {
   readonly timeout: number
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   timedOut: boolean
+  ended: boolean
+  /** How many of its chunks are held back by a limit of ours. */
+  held: number
 }
 
 export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal | Scope.Scope> =>
@@ -85,6 +110,9 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const attempts = new Map<number, Attempt>()
     const seen = new WeakMap<Attempt, { readonly bytes: number; readonly at: number }>()
     const permits = yield* Effect.makeSemaphore(concurrency)
+    const width = Width.make(concurrency)
+    /** Taken from the queue, and waiting for a permit. */
+    let lined = 0
     const size = () => Option.getOrElse(queue.unsafeSize(), () => 0)
     let draining = false
     /** The feeder waits for room in the queue. */
@@ -173,20 +201,43 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           ? [deliveries, []]
           : Arr.partition(
               deliveries,
-              (one) => one.attempts === 0 && !one.interrupted && one.chosen === null && batch.accepts(one)
+              (one) =>
+                one.attempts === 0 &&
+                !one.interrupted &&
+                one.chosen === null &&
+                batch.accepts(one) &&
+                !options.limited(one)
             )
       return Effect.zipRight(
         together.length === 0 ? Effect.void : attemptAll(together),
         Effect.zipRight(
           // those that take longer don't wait for each other in the order in which they were taken
-          Effect.forEach(alone, (one) => permits.withPermits(1)(attempt(one)), {
-            concurrency: "unbounded",
-            discard: true
-          }),
+          Effect.forEach(alone, inLine, { concurrency: "unbounded", discard: true }),
           Effect.suspend(() => (crowded && size() < capacity / 2 ? roomy.open : Effect.void))
         )
       )
     })
+
+    const inLine = (delivery: Delivery): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        let waits = true
+        lined += 1
+        const begun = () => {
+          if (waits) lined -= 1
+          waits = false
+        }
+        return permits
+          .withPermits(1)(
+            Effect.suspend(() => {
+              // it may have waited for long
+              const late = down !== undefined || draining
+              const next = late ? Effect.ensuring(giveBack([delivery]), Effect.sync(begun)) : attempt(delivery)
+              if (!late) begun()
+              return next
+            })
+          )
+          .pipe(Effect.ensuring(Effect.sync(begun)))
+      })
 
     /** A worker after the other: the watchdog interrupts one to end its attempt. */
     const slot = Effect.forever(
@@ -227,7 +278,9 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         },
         timeout: delivery.target.options.timeout,
         fiber,
-        timedOut: false
+        timedOut: false,
+        ended: false,
+        held: 0
       }
       attempts.set(delivery.id, entry)
       return entry
@@ -244,7 +297,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         Effect.withFiberRuntime<void>((fiber) => {
           const entries = mine.map((delivery) => begin(delivery, fiber))
           return Effect.flatMap(Effect.exit(restore(run(entries))), (exit) => {
-            for (const { delivery } of entries) attempts.delete(delivery.id)
+            for (const entry of entries) {
+              entry.ended = true
+              attempts.delete(entry.delivery.id)
+            }
             const results = Exit.isSuccess(exit) ? exit.value : entries.map(() => Exit.failCause(exit.cause))
             const timedOut = entries.some((entry) => entry.timedOut)
             // who was interrupted for the time-out of another has no other reason either
@@ -272,8 +328,14 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       )
 
     const taskOf = (entry: Attempt) =>
-      options.task(entry.delivery, (bytes) => {
-        entry.sending.bytes += bytes
+      options.task(entry.delivery, {
+        progress: (bytes) => {
+          entry.sending.bytes += bytes
+        },
+        held: (held) => {
+          entry.held += held ? 1 : -1
+        },
+        ended: () => entry.ended
       })
 
     const deliver = (entry: Attempt): Effect.Effect<Receipt, DeliveryError> =>
@@ -317,7 +379,13 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             return { ...fields, state: "BLOCKED", due, counts: false }
           }
           case "CrowdedError": {
-            const due = yield* broken(new LaneDownError({ reason: error.reason, cause: error.cause }), ended)
+            const narrowed = down === undefined && (yield* narrow(error, ended))
+            if (narrowed) {
+              const delay = Math.max(yield* Random.nextIntBetween(500, 1500), error.retryAfter ?? 0)
+              return { ...fields, state: "RETRY_WAIT", due: ended + delay, counts: false }
+            }
+            const { cause: why, reason, retryAfter } = error
+            const due = yield* broken(new LaneDownError({ reason, retryAfter, cause: why }), ended)
             return { ...fields, state: "BLOCKED", due, counts: false }
           }
           case "TransientError": {
@@ -365,6 +433,31 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       )
     }
 
+    // how many at once
+
+    /** The server took no more. Whether the lane can make do with fewer. */
+    const narrow = (error: CrowdedError, now: number) =>
+      Effect.gen(function* () {
+        const found = width.crowded(attempts.size, now)
+        if (found === "alone") return false
+        if (found === "lowered") {
+          yield* permits.resize(width.limit())
+          yield* Effect.logInfo(
+            `Lane ${lane} makes do with ${width.limit()} of ${concurrency} at once for now: ${error.reason}`
+          )
+        }
+        return true
+      })
+
+    const widen = Effect.suspend(() =>
+      width.relax(clock.unsafeCurrentTimeMillis())
+        ? Effect.zipRight(
+            permits.resize(width.limit()),
+            Effect.logInfo(`Lane ${lane} tries ${width.limit()} of ${concurrency} at once again`)
+          )
+        : Effect.void
+    )
+
     // the breaker
 
     const broken = (error: LaneDownError, now: number) =>
@@ -387,6 +480,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       if (down === undefined) return Effect.void
       down = undefined
       return Effect.logInfo(`Lane ${lane} is up again`).pipe(
+        Effect.zipLeft(Effect.suspend(() => sweeper.wake)),
         Effect.zipRight(Effect.ignoreLogged(journal.unblock(lane))),
         Effect.zipRight(up.open),
         Effect.zipRight(bell.open)
@@ -398,18 +492,48 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const watch = Effect.gen(function* () {
       yield* Effect.sleep("1 second")
       const now = yield* Clock.currentTimeMillis
+      yield* widen
       for (const entry of attempts.values()) {
-        if (entry.sending.bytes !== seen.get(entry)?.bytes) seen.set(entry, { bytes: entry.sending.bytes, at: now })
+        if (entry.held > 0 || entry.sending.bytes !== seen.get(entry)?.bytes)
+          seen.set(entry, { bytes: entry.sending.bytes, at: now })
         else if (now - (seen.get(entry)?.at ?? now) >= entry.timeout + grace && !entry.timedOut) {
           entry.timedOut = true
           yield* Fiber.interruptFork(entry.fiber)
         }
       }
     })
-    const underWay = Effect.sync(() => attempts.size)
+    const underWay = Effect.sync(() => attempts.size + lined)
+
+    // clearing up
+
+    const sweeper = yield* Sweeper.make({
+      lane,
+      connection,
+      task: (delivery) => options.task(delivery, unwatched),
+      down: () => down !== undefined,
+      spare: (step) =>
+        Effect.gen(function* () {
+          for (let second = 0; second < patience; second++) {
+            if (draining) break
+            const done = yield* permits.withPermitsIfAvailable(1)(step)
+            if (Option.isSome(done)) return done.value
+            yield* Effect.sleep("1 second")
+          }
+          return yield* permits.withPermits(1)(step)
+        }),
+      alone: (delivery, step) =>
+        Effect.suspend(() => {
+          const place = location(delivery.target, delivery.name)
+          if (busy.has(place)) return Effect.succeed(Option.none())
+          busy.set(place, [])
+          return Effect.ensuring(Effect.asSome(step), free([delivery]))
+        })
+    })
 
     return {
-      wake: bell.open,
+      wake: Effect.zipRight(bell.open, sweeper.wake),
+      tidy: sweeper.wake,
+      sweep: sweeper.finish,
       busy: () => attempts.size > 0,
       status: Effect.map(Queue.size(queue), (queued) => ({
         lane,
@@ -417,14 +541,16 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         reason: down?.reason ?? null,
         probe: down?.probe ?? null,
         concurrency,
-        queued: Math.max(0, queued),
+        limit: width.limit(),
+        queued: Math.max(0, queued) + lined,
         sending: Array.from(attempts.values(), ({ sending }) => ({ ...sending })),
         delivered,
         failed
       })),
       idle: Effect.map(
         Queue.size(queue),
-        (queued) => queued <= 0 && attempts.size === 0 && busy.size === 0 && (exhausted || down !== undefined)
+        (queued) =>
+          queued <= 0 && lined === 0 && attempts.size === 0 && busy.size === 0 && (exhausted || down !== undefined)
       ),
       stuck: Effect.sync(() => down !== undefined && down.failures >= 3),
       drain: Effect.gen(function* () {
@@ -437,6 +563,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         [
           Effect.withSpan(Effect.forever(feed), "Lane.feed"),
           Effect.withSpan(Effect.forever(watch), "Lane.watchdog"),
+          Effect.withSpan(sweeper.run, "Lane.sweep"),
           ...Array.from({ length: Math.max(concurrency, batch?.workers ?? 0) }, () => slot)
         ],
         {

@@ -6,15 +6,17 @@
  * operations; conflict policies, verification, resuming, recovery and clearing up are written here, once.
  */
 import { createHash } from "node:crypto"
-import type { Readable } from "node:stream"
-import { Effect, Exit, Option, type Scope } from "effect"
+import { Readable } from "node:stream"
+import { Cause, Effect, Exit, Option, type Scope } from "effect"
 import type { Delivery, Receipt, Verified } from "../domain/Delivery.ts"
-import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
+import { PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Secrets } from "../domain/Settings.ts"
-import { location, type Target } from "../domain/Target.ts"
-import { numbered } from "../files/names.ts"
+import type { Target } from "../domain/Target.ts"
 import type { Connection, OpenOptions, Task } from "./Destination.ts"
+import * as Probe from "./Probe.ts"
+import * as Publish from "./Publish.ts"
+import { targetOf, type Place } from "./Publish.ts"
 import * as SourceReader from "./SourceReader.ts"
 
 /** What is at a path. */
@@ -28,7 +30,10 @@ export interface Stat {
 
 export interface Upload {
   readonly path: string
+  /** To be taken once, and only where {@link content} is not. */
   readonly body: Readable
+  /** All of a small file. */
+  readonly content?: Uint8Array | undefined
   /** Bytes that are there already and are kept: the body goes behind them. 0: whatever is there is replaced. */
   readonly offset: number
   /** Bytes of the whole file. */
@@ -42,8 +47,11 @@ export interface Upload {
 export interface Stored {
   /** What the server said, for the receipt. */
   readonly said: string
-  /** What the server says of the size of what lies there now; undefined: it is to be asked by {@link Session.stat}. */
-  readonly size?: number | undefined
+  /**
+   * What the server says of the size of what lies there now; null: it does not tell; undefined: it is to be asked by
+   * {@link Session.stat}.
+   */
+  readonly size?: number | null | undefined
   /** Its sha256 in hex, where the server says it unasked. */
   readonly sha256?: string | undefined
 }
@@ -64,7 +72,7 @@ export interface Session {
   readonly remove: (path: string) => Effect.Effect<void, DeliveryError>
   /**
    * `overwrite`: replaces a file that is there, in one step; `occupied` where the server can't. Without it: `occupied`
-   * where there is one, as far as the protocol can do that in one step; see {@link Traits.exclusive}.
+   * where there is one, as far as the protocol can do that in one step. It was looked for just before, so that no other look is needed.
    */
   readonly rename: (
     from: string,
@@ -85,6 +93,22 @@ export interface Session {
   ) => Effect.Effect<void, DeliveryError>
   /** Whether {@link store} takes an offset. */
   readonly appends: boolean
+  /** Bytes before the end of what a cut upload has left in which there may be a hole; undefined: there is none. */
+  readonly inFlight?: number | undefined
+  /** For `doctor`, where the protocol tells: who is at the other end, as what was shown in the log-in. */
+  readonly identity?: Identity | undefined
+  /** For `doctor`: how many bytes a user may still store in a folder that is there; undefined: it does not tell. */
+  readonly space?: ((folder: string) => Effect.Effect<number | undefined, DeliveryError>) | undefined
+}
+
+/** Each in words, for people; no secrets. Undefined: there is none, or the protocol does not say. */
+export interface Identity {
+  /** What the server calls itself: "OpenSSH_9.2p1", "vsFTPd 3.0.3". */
+  readonly server?: string | undefined
+  /** What proved who it is, and how it is encrypted: "ssh-ed25519 SHA256:…", "TLSv1.3, certificate of ftp.example.org until 2027-01-01". */
+  readonly security?: string | undefined
+  /** As whom, and by what: "anna, by her key SHA256:…". */
+  readonly authenticated?: string | undefined
 }
 
 /** What a protocol says of itself. */
@@ -103,10 +127,12 @@ export interface Sessions {
 /** From this size on what is left of an upload that broke is kept, to go on from there. */
 export const resumable = 8 * 1024 * 1024
 
+/** Up to this size a file is read as a whole. */
+const small = 64 * 1024
+
 /** How long removing a temp file may hold up the end of an attempt, in milliseconds. */
 const cleanupTimeout = 5_000
 const maxKnownFolders = 10_000
-const maxRenames = 1_000
 /** So many bytes before the end of what is there are read back where a server has no hash. */
 const tail = 256 * 1024
 
@@ -115,10 +141,9 @@ interface Lane {
   readonly refuses: Traits["refuses"]
   /** Folders at the server that are known to be there. */
   readonly folders: Set<string>
-  /** Whether the target tells names apart that differ by case only; by root. */
-  readonly folds: Map<string, boolean>
-  /** Held from the look at a name until it is taken: two workers must not find the same one free. */
-  readonly publishing: Effect.Semaphore
+  readonly publishing: Publish.Publishing
+  /** Whether an upload that was resumed came out as it should, as far as is known. */
+  resumable: boolean
 }
 
 /** The deliveries of a lane. */
@@ -132,24 +157,17 @@ export const open = (
       sessions,
       refuses: traits.refuses,
       folders: new Set(),
-      folds: new Map(),
-      publishing: Effect.unsafeMakeSemaphore(1)
+      publishing: Publish.make(),
+      resumable: true
     }
     return {
       sessions,
       deliver: (task) => deliver(lane, task),
       recover: (task) => recover(lane, task),
-      discard: (task) => discard(lane, task)
+      discard: (task) => discard(lane, task),
+      probe: (task) => Probe.staged(sessions, task, { refuses: traits.refuses, rootOf })
     }
   })
-
-/** Where a delivery goes at the server: absolute paths. */
-interface Place {
-  readonly root: string
-  readonly folder: string
-  /** The place of a name below the target. */
-  readonly at: (name: string) => string
-}
 
 /** The target's own folder, absolute. */
 export const rootOf = (session: Session, target: Target): Effect.Effect<string, DeliveryError> => {
@@ -174,98 +192,197 @@ const deliver = Effect.fn("Staging.deliver")(function* (
   yield* checkName(lane, task)
   return yield* Effect.scoped(
     Effect.gen(function* () {
-      const reader = yield* SourceReader.open(delivery.generation)
+      const flow = { progress: task.progress, pace: task.pace }
+      const reader =
+        delivery.generation.size <= small
+          ? yield* Effect.map(SourceReader.whole(delivery.generation, flow), inMemory)
+          : yield* Effect.map(SourceReader.open(delivery.generation), (opened) => onDisk(opened, flow))
       const session = yield* lane.sessions.get(delivery.target, task.secrets)
       const place = yield* placeOf(session, delivery)
 
       // an earlier attempt got as far as the rename: it may be done
       const adopted = yield* adopt(session, place, task)
       if (Option.isSome(adopted)) return adopted.value
-      const resumes = session.appends && reader.size >= resumable
+      const resumes = lane.resumable && session.appends && reader.size >= resumable
+      const resume = resumes ? resumeOf(delivery) : undefined
       for (const stale of traces(task)) {
-        if (stale !== task.temp && !(resumes && stale === delivery.resume)) {
-          yield* session.remove(`${place.folder}/${stale}`)
-        }
+        if (stale !== task.temp && stale !== resume) yield* session.remove(`${place.folder}/${stale}`)
       }
       const known = yield* ensureFolder(lane, session, place.folder)
       // what is not going to be published need not be sent
-      yield* pickName(lane, session, place, task)
+      yield* Publish.pickName(lane.publishing, session, place, task)
 
-      const temp = resumes && delivery.resume !== null ? delivery.resume : task.temp
+      const temp = resume ?? task.temp
       const path = `${place.folder}/${temp}`
-      const done = { sound: false }
+      const state: State = { noted: delivery.resume !== null, sound: true }
       return yield* Effect.gen(function* () {
-        const offset = resumes ? yield* prefix(session, reader, path, task) : 0
-        if (resumes && delivery.resume === null) yield* task.note(temp)
-        const upload: Upload = {
-          path,
-          body: reader.stream({ progress: task.progress, pace: task.pace }),
-          offset,
-          size: reader.size,
-          sync: task.sync,
-          mtime: delivery.generation.mtime
+        const offset = resume === undefined ? 0 : yield* prefix(session, reader, path, task)
+        if (resumes && delivery.resume !== temp) {
+          yield* task.note(temp)
+          state.noted = true
         }
-        const stored = yield* session.store(upload).pipe(
-          Effect.mapError((error) => Option.getOrElse<DeliveryError, DeliveryError>(reader.failure(), () => error)),
-          Effect.mapError((error) => folderGone(lane, known, error)),
-          // as far as it got it is a part of this file, as long as that does not change
-          Effect.tapErrorCause(() => Effect.sync(() => (done.sound = resumes && Option.isNone(reader.failure()))))
+        const stored = yield* store(session, reader, path, offset, task).pipe(
+          Effect.catchTag("PermanentError", (error): Effect.Effect<never, DeliveryError> => {
+            if (offset === 0) return Effect.fail(error)
+            // it may refuse no more than to go on
+            lane.resumable = false
+            state.sound = false
+            return Effect.fail(new TransientError({ reason: error.reason, cause: error.cause }))
+          }),
+          Effect.mapError((error) => folderGone(lane, known, error))
         )
         const sent = yield* reader.finish
-        const verified = yield* verify(session, path, stored, sent, task)
-        const name = yield* publish(lane, session, place, path, task)
+        const verified = yield* verify(session, path, stored, sent, task).pipe(
+          Effect.tapErrorTag("TransientError", (error) =>
+            Effect.sync(() => {
+              if (!isMismatch(error)) return
+              state.sound = false
+              // a server that does not append where it says that it does must not be given the chance again
+              if (offset > 0) lane.resumable = false
+            })
+          )
+        )
+        const name = yield* Publish.publish(lane.publishing, session, place, path, task)
         const after = offset === 0 ? "" : ` (resumed after ${offset} bytes)`
         return { bytes: sent.bytes, sha256: sent.sha256, said: `${stored.said}${after}`, verified, name }
       }).pipe(
         Effect.onExit((exit) =>
-          Exit.isSuccess(exit) || (done.sound && !isFinal(exit)) ? Effect.void : clear(lane, task, place.folder, temp)
+          Exit.isSuccess(exit) || (resumes && state.sound && goesOn(exit))
+            ? Effect.void
+            : clear(lane, session, task, place.folder, temp, state)
         )
       )
     })
   )
 })
 
-/** Whether an attempt failed in a way that no other can mend. */
-const isFinal = (exit: Exit.Exit<unknown, DeliveryError>): boolean =>
-  Exit.isFailure(exit) &&
-  exit.cause._tag === "Fail" &&
-  (exit.cause.error._tag === "PermanentError" || exit.cause.error._tag === "SkippedError")
+interface State {
+  /** Whether something is noted in the journal. */
+  noted: boolean
+  /** Whether what lies at the temp name may be a beginning of the file. */
+  sound: boolean
+}
+
+/** Whether another attempt may use what this one has left. */
+const goesOn = (exit: Exit.Failure<unknown, DeliveryError>): boolean =>
+  Option.match(Cause.failureOption(exit.cause), {
+    onNone: () => Cause.isInterruptedOnly(exit.cause),
+    onSome: ({ _tag }) => _tag === "TransientError" || _tag === "LaneDownError" || _tag === "CrowdedError"
+  })
+
+const store = (
+  session: Session,
+  reader: Source,
+  path: string,
+  offset: number,
+  task: Task
+): Effect.Effect<Stored, DeliveryError> => {
+  if (offset > 0 && offset === reader.size) return Effect.as(reader.end, { said: "all of it was there" })
+  return Effect.suspend(() =>
+    session.store({
+      path,
+      get body() {
+        return reader.body()
+      },
+      content: reader.content,
+      offset,
+      size: reader.size,
+      sync: task.sync,
+      mtime: task.delivery.generation.mtime
+    })
+  ).pipe(Effect.mapError((error) => Option.getOrElse<DeliveryError, DeliveryError>(reader.failure(), () => error)))
+}
+
+/** What is sent: from memory where it is small, which saves as many hops to the disk as the network takes. */
+interface Source extends Pick<SourceReader.SourceReader, "size" | "failure" | "finish"> {
+  readonly content: Uint8Array | undefined
+  readonly body: () => Readable
+  readonly skip: (bytes: number) => Effect.Effect<unknown, DeliveryError>
+  /** Where all of it was skipped. */
+  readonly end: Effect.Effect<unknown, DeliveryError>
+}
+
+const onDisk = (reader: SourceReader.SourceReader, flow: SourceReader.Flow): Source => {
+  let body: Readable | undefined
+  return {
+    size: reader.size,
+    failure: reader.failure,
+    finish: reader.finish,
+    content: undefined,
+    body: () => (body ??= reader.stream(flow)),
+    skip: (bytes) => reader.skip(bytes, flow),
+    end: Effect.suspend(() => reader.read(0, flow))
+  }
+}
+
+const inMemory = ({ content, sent }: { readonly content: Uint8Array; readonly sent: SourceReader.Sent }): Source => {
+  let body: Readable | undefined
+  return {
+    size: content.byteLength,
+    failure: Option.none,
+    finish: Effect.succeed(sent),
+    content,
+    body: () => (body ??= Readable.from(content.byteLength === 0 ? [] : [content], { objectMode: false })),
+    skip: () => Effect.void,
+    end: Effect.void
+  }
+}
+
+/** In a note: what lies there is only waiting to be removed. */
+const spoilt = "-"
+
+/** The temp file from which an upload may go on. */
+const resumeOf = ({ resume }: Delivery): string | undefined =>
+  resume === null || resume.startsWith(spoilt) ? undefined : resume
 
 /** Temp names that attempts at this delivery may have left. */
 const traces = ({ delivery, stale, temp }: Task): ReadonlySet<string> =>
-  new Set([...stale, temp, ...(delivery.resume === null ? [] : [delivery.resume])])
+  new Set([...stale, temp, ...(delivery.resume === null ? [] : [delivery.resume.replace(spoilt, "")])])
 
 /**
  * How many bytes at the temp name are the beginning of this file; the reader is behind them. By the server's hash of
- * them, or else by their end, read back; what is not a beginning of it is overwritten.
+ * them, or else by their end, read back; what is not a beginning of it is removed.
  */
-const prefix = (
-  session: Session,
-  reader: SourceReader.SourceReader,
-  path: string,
-  task: Task
-): Effect.Effect<number, DeliveryError> =>
+const prefix = (session: Session, reader: Source, path: string, task: Task): Effect.Effect<number, DeliveryError> =>
   Effect.gen(function* () {
-    if (task.delivery.resume === null) return 0
-    const size = (yield* session.stat(path))?.size ?? 0
-    if (size === 0 || size > reader.size) return 0
-    const offset = Math.max(0, size - tail)
-    const theirs = session.hash === undefined ? undefined : yield* session.hash(path, size)
-    const ours = yield* SourceReader.peek(task.delivery.generation, theirs === undefined ? offset : 0, size)
-    const there = theirs ?? (yield* readBack(session, path, offset))
-    if (there !== ours) return 0
-    yield* reader.skip(size, { progress: task.progress })
-    return size
+    const there = yield* session.stat(path)
+    if (there === undefined || there.size === null || there.size === 0) return 0
+    const { size } = there
+    if (size <= reader.size && (yield* isPrefix(session, path, size, task))) {
+      yield* reader.skip(size)
+      return size
+    }
+    yield* session.remove(path)
+    return 0
   })
 
-const readBack = (session: Session, path: string, offset: number): Effect.Effect<string, DeliveryError> =>
+const isPrefix = (session: Session, path: string, size: number, task: Task): Effect.Effect<boolean, DeliveryError> =>
+  Effect.gen(function* () {
+    const offset = Math.max(0, size - Math.max(tail, session.inFlight ?? 0))
+    const theirs = session.hash === undefined ? undefined : yield* session.hash(path, size)
+    const there = theirs ?? (yield* readBack(session, path, offset, task))
+    const ours = yield* SourceReader.peek(task.delivery.generation, theirs === undefined ? offset : 0, size)
+    return there === ours
+  }).pipe(
+    // an account that may only write
+    Effect.catchTag("PermanentError", () => Effect.succeed(false))
+  )
+
+const readBack = (session: Session, path: string, offset: number, task: Task): Effect.Effect<string, DeliveryError> =>
   Effect.suspend(() => {
     const digest = createHash("sha256")
-    return Effect.map(
-      session.read(path, offset, (chunk) => digest.update(chunk)),
-      () => digest.digest("hex")
-    )
+    const receive = (chunk: Uint8Array) => {
+      task.progress(chunk.byteLength)
+      digest.update(chunk)
+    }
+    return Effect.map(session.read(path, offset, receive), () => digest.digest("hex"))
   })
+
+/** Found out by {@link verify}: the server has something else than it was sent. */
+const mismatch = (task: Task, what: string): TransientError =>
+  new TransientError({ reason: `${targetOf(task)}: ${what}`, cause: Option.some(different) })
+const different = new Error("the server has something else than it was sent")
+const isMismatch = (error: TransientError): boolean => Option.contains(error.cause, different)
 
 /** The ladder of proofs: a hash, where there is one or one is asked for; the size; that the server said so. */
 const verify = (
@@ -277,21 +394,17 @@ const verify = (
 ): Effect.Effect<Verified, DeliveryError> =>
   Effect.gen(function* () {
     const mode = task.delivery.target.options.verify
-    const size = stored.size ?? (yield* session.stat(path))?.size ?? null
+    const size = stored.size === undefined ? ((yield* session.stat(path))?.size ?? null) : stored.size
     if (size !== null && size !== sent.bytes) {
-      return yield* new TransientError({
-        reason: `${targetOf(task)}: the server kept ${size} of the ${sent.bytes} bytes that were sent; they were removed again.`,
-        cause: Option.none()
-      })
+      const what = `the server kept ${size} of the ${sent.bytes} bytes that were sent; they were removed again.`
+      return yield* mismatch(task, what)
     }
     const offered =
       stored.sha256 ?? (mode === "size" || session.hash === undefined ? undefined : yield* session.hash(path))
-    const sha256 = offered ?? (mode === "hash" ? yield* readBack(session, path, 0) : undefined)
+    const sha256 = offered ?? (mode === "hash" ? yield* readBack(session, path, 0, task) : undefined)
     if (sha256 !== undefined && sha256 !== sent.sha256) {
-      return yield* new TransientError({
-        reason: `${targetOf(task)}: what the server kept is not what was sent (sha256 ${sha256} instead of ${sent.sha256}); it was removed again.`,
-        cause: Option.none()
-      })
+      const what = `what the server kept is not what was sent (sha256 ${sha256} instead of ${sent.sha256}); it was removed again.`
+      return yield* mismatch(task, what)
     }
     if (sha256 !== undefined) return "hash"
     if (size !== null) return "size"
@@ -302,164 +415,13 @@ const verify = (
     })
   })
 
-/** Brings the temp file under its final name, as the conflict policy says; answers that. */
-const publish = (
-  lane: Lane,
-  session: Session,
-  place: Place,
-  temp: string,
-  task: Task
-): Effect.Effect<RelPath.RelPath, DeliveryError> =>
-  Effect.gen(function* () {
-    const conflict = task.delivery.target.options.conflict
-    const folds = yield* foldsCase(lane, session, place, temp)
-    if (conflict === "overwrite" && !folds) {
-      // there is nothing to be chosen, and to publish again does no harm
-      const name = task.delivery.chosen ?? task.delivery.name
-      yield* replace(session, temp, place.at(name))
-      return name
-    }
-    const attempt = Effect.gen(function* () {
-      const name = yield* pickName(lane, session, place, task)
-      yield* task.choose(name)
-      if (conflict === "overwrite" || conflict === "newer") {
-        yield* replace(session, temp, place.at(name))
-        return Option.some(name)
-      }
-      if (conflict === "backup") yield* backUp(session, place.at(name))
-      const renamed = yield* session.rename(temp, place.at(name), false)
-      // somebody was faster: the next look finds it
-      return renamed === "renamed" ? Option.some(name) : Option.none()
-    })
-    return yield* Effect.gen(function* () {
-      for (let round = 0; round < 10; round++) {
-        const name = yield* attempt
-        if (Option.isSome(name)) return name.value
-      }
-      return yield* new TransientError({
-        reason: `${targetOf(task)}: every name that was free was taken a moment later. Something else writes there.`,
-        cause: Option.none()
-      })
-    }).pipe(lane.publishing.withPermits(1))
-  })
-
-/** Where the server can't do it in one step, the old one is removed first: for that moment there is none. */
-const replace = (session: Session, temp: string, final: string): Effect.Effect<void, DeliveryError> =>
-  Effect.gen(function* () {
-    if ((yield* session.rename(temp, final, true)) === "renamed") return
-    yield* session.remove(final)
-    yield* session.rename(temp, final, false)
-  })
-
-/** `a.txt` → `a.txt.bak`, `a.txt.bak1`, … */
-const backUp = (session: Session, final: string): Effect.Effect<void, DeliveryError> =>
-  Effect.gen(function* () {
-    if ((yield* session.stat(final)) === undefined) return
-    for (let number = 0; number <= maxRenames; number++) {
-      const backup = `${final}.bak${number === 0 ? "" : number}`
-      if ((yield* session.stat(backup)) !== undefined) continue
-      if ((yield* session.rename(final, backup, false)) === "renamed") return
-    }
-    return yield* new PermanentError({
-      reason: `${RelPath.display(final)} and ${maxRenames} backups of it are there already. Clean up there.`,
-      cause: Option.none()
-    })
-  })
-
-/** The final name under the conflict policy, as things are now. */
-const pickName = (
-  lane: Lane,
-  session: Session,
-  place: Place,
-  task: Task
-): Effect.Effect<RelPath.RelPath, DeliveryError> =>
-  Effect.gen(function* () {
-    const { chosen, generation, name, target } = task.delivery
-    const { conflict } = target.options
-    const wanted = chosen ?? name
-    const folds = lane.folds.get(place.root) ?? false
-    if (conflict === "overwrite" && !folds) return wanted
-    const there = yield* session.stat(place.at(wanted))
-    if (there === undefined) return wanted
-    if (folds) {
-      const twin = yield* twinOf(session, place, wanted)
-      if (twin !== undefined) return yield* unfolded(task, wanted, twin)
-    }
-    switch (conflict) {
-      case "overwrite":
-      case "backup":
-        return wanted
-      case "skip":
-        return yield* skipped(task, "is there already")
-      case "newer":
-        return there.mtime === null || there.mtime < Math.floor(generation.mtime / 1000) * 1000
-          ? wanted
-          : yield* skipped(task, "is as new or newer there")
-      case "fail":
-        return yield* new PermanentError({
-          reason: `${targetOf(task)} is there already. Remove it there, or choose another \`conflict\`.`,
-          cause: Option.none()
-        })
-      case "rename":
-        for (let index = 1; index <= maxRenames; index++) {
-          const next = numbered(name, index)
-          if ((yield* session.stat(place.at(next))) === undefined) return RelPath.make(next)
-        }
-        return yield* new PermanentError({
-          reason: `${targetOf(task)} is there already, and so are its first ${maxRenames} numbered names. Clean up there.`,
-          cause: Option.none()
-        })
-    }
-  })
-
-/** `.fd-aBc.part` → `.FD-AbC.PART` */
-const swapCase = (text: string): string =>
-  text.replace(/[a-z]/gi, (letter) => (letter === letter.toUpperCase() ? letter.toLowerCase() : letter.toUpperCase()))
-
-/** Asked once for each target, of a temp file that is there: whether it is there under the other case, too. */
-const foldsCase = (lane: Lane, session: Session, place: Place, temp: string): Effect.Effect<boolean, DeliveryError> =>
-  Effect.gen(function* () {
-    const known = lane.folds.get(place.root)
-    if (known !== undefined) return known
-    const slash = temp.lastIndexOf("/") + 1
-    const found = yield* session.stat(`${temp.slice(0, slash)}${swapCase(temp.slice(slash))}`)
-    lane.folds.set(place.root, found !== undefined)
-    return found !== undefined
-  })
-
-/** The name that a target holds for another name's sake, where it can't tell the two apart. */
-const twinOf = (session: Session, place: Place, name: string): Effect.Effect<string | undefined, DeliveryError> => {
-  const base = RelPath.basename(name)
-  const folder = RelPath.dirname(name)
-  const fold = (text: string) => text.normalize("NFC").toLowerCase()
-  return Effect.map(session.names(folder === "" ? place.root : place.at(folder)), (names) =>
-    names.includes(base) ? undefined : names.find((other) => fold(other) === fold(base))
-  )
-}
-
-/** A name for a file that its target would take for another one: its letters percent-encoded. */
-const unfolded = (task: Task, name: string, twin: string): Effect.Effect<RelPath.RelPath, PermanentError> => {
-  const base = RelPath.basename(name)
-  if (task.delivery.target.options.names === "portable") {
-    const encoded = base.replace(/\p{L}/gu, (letter) =>
-      Array.from(Buffer.from(letter), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("")
-    )
-    return Effect.succeed(RelPath.make(`${name.slice(0, name.length - base.length)}${encoded}`))
-  }
-  return Effect.fail(
-    new PermanentError({
-      reason: `${targetOf(task)}: the server can't tell it from ${RelPath.display(twin)}, which is there. Rename one of them, or use \`names: portable\`.`,
-      cause: Option.none()
-    })
-  )
-}
-
 /**
  * After a restart: removes the temp files that can't be resumed, and adopts what a rename that was under way has made.
  *
- * That is known only where a name was chosen, because it was free when it was chosen: a file of the right size that is
- * there now, while no temp file is left, is ours. Under `overwrite` an older file of the same size could have been
- * there before; where the server has a hash, that tells. Otherwise it is sent again, which does no harm.
+ * That is known only where a name was chosen because it was free: a file of the right size that is there now, while no
+ * temp file is left, is ours. Under `newer` it has to be as new as ours, which the one that was replaced was not. Under
+ * `overwrite` an older file of the same size could have been there before; where the server has a hash, that tells.
+ * Otherwise it is sent again, which does no harm.
  */
 const recover = Effect.fn("Staging.recover")(function* (
   lane: Lane,
@@ -472,7 +434,7 @@ const recover = Effect.fn("Staging.recover")(function* (
       const place = yield* placeOf(session, task.delivery)
       const adopted = yield* adopt(session, place, task)
       for (const temp of traces(task)) {
-        if (temp !== task.delivery.resume) yield* session.remove(`${place.folder}/${temp}`)
+        if (temp !== resumeOf(task.delivery)) yield* session.remove(`${place.folder}/${temp}`)
       }
       return adopted
     })
@@ -481,9 +443,11 @@ const recover = Effect.fn("Staging.recover")(function* (
 
 const adopt = (session: Session, place: Place, task: Task): Effect.Effect<Option.Option<Receipt>, DeliveryError> =>
   Effect.gen(function* () {
-    const { chosen, generation, interrupted, name } = task.delivery
-    const byHash = chosen === null && interrupted && session.hash !== undefined
-    if (chosen === null && !byHash) return Option.none()
+    const { chosen, generation, interrupted, name, target } = task.delivery
+    const { conflict } = target.options
+    const byName = chosen !== null && conflict !== "overwrite"
+    const byHash = interrupted && session.hash !== undefined
+    if (!byName && !byHash) return Option.none()
     for (const temp of traces(task)) {
       if ((yield* session.stat(`${place.folder}/${temp}`)) !== undefined) return Option.none()
     }
@@ -491,13 +455,16 @@ const adopt = (session: Session, place: Place, task: Task): Effect.Effect<Option
     const there = yield* session.stat(place.at(final))
     if (there?.size !== generation.size || there.folder) return Option.none()
     const proof = session.hash === undefined || !interrupted ? undefined : yield* session.hash(place.at(final))
-    const ours = proof === undefined ? undefined : yield* SourceReader.peek(generation, 0, generation.size)
-    if (proof !== ours || (chosen === null && proof === undefined)) return Option.none()
+    if (proof === undefined) {
+      if (!byName) return Option.none()
+      const old = there.mtime === null || there.mtime < Publish.wholeSeconds(generation.mtime)
+      if (conflict === "newer" && old) return Option.none()
+    } else if (proof !== (yield* SourceReader.peek(generation, 0, generation.size))) return Option.none()
     return Option.some({
       bytes: generation.size,
-      sha256: ours ?? null,
+      sha256: proof ?? null,
       said: "found at the target after a restart",
-      verified: ours === undefined ? ("size" as const) : ("hash" as const),
+      verified: proof === undefined ? ("size" as const) : ("hash" as const),
       name: final
     })
   })
@@ -506,28 +473,40 @@ const adopt = (session: Session, place: Place, task: Task): Effect.Effect<Option
 const discard = (lane: Lane, task: Task): Effect.Effect<void, DeliveryError> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { resume } = task.delivery
-      if (resume === null) return
+      if (task.delivery.resume === null) return
       const session = yield* lane.sessions.get(task.delivery.target, task.secrets)
       const place = yield* placeOf(session, task.delivery)
-      yield* session.remove(`${place.folder}/${resume}`)
+      for (const temp of traces(task)) yield* session.remove(`${place.folder}/${temp}`)
     })
   )
 
-/** At the end of an attempt that failed. What can't be removed now is noted, so that it is tried again later. */
-const clear = (lane: Lane, task: Task, folder: string, temp: string): Effect.Effect<void> =>
-  Effect.scoped(
-    Effect.flatMap(lane.sessions.get(task.delivery.target, task.secrets), (session) =>
-      session.remove(`${folder}/${temp}`)
-    )
-  ).pipe(
-    Effect.zipRight(Effect.suspend(() => task.note(null))),
+/**
+ * At the end of an attempt that failed; over another connection where this one is broken. What can't be removed now is
+ * noted, so that it is tried again later.
+ */
+const clear = (
+  lane: Lane,
+  session: Session,
+  task: Task,
+  folder: string,
+  temp: string,
+  state: State
+): Effect.Effect<void> =>
+  session.remove(`${folder}/${temp}`).pipe(
+    Effect.catchAll(() =>
+      Effect.scoped(
+        Effect.flatMap(lane.sessions.get(task.delivery.target, task.secrets), (fresh) =>
+          fresh.remove(`${folder}/${temp}`)
+        )
+      )
+    ),
+    Effect.zipRight(Effect.suspend(() => (state.noted ? task.note(null) : Effect.void))),
     Effect.interruptible,
     Effect.timeout(cleanupTimeout),
     Effect.catchAllCause((cause) =>
       Effect.zipRight(
         Effect.logDebug(`${RelPath.display(`${folder}/${temp}`)} could not be removed yet`, cause),
-        Effect.ignore(task.note(temp))
+        Effect.ignore(task.note(`${spoilt}${temp}`))
       )
     )
   )
@@ -577,8 +556,3 @@ const folderGone = (lane: Lane, known: boolean, error: DeliveryError): DeliveryE
   lane.folders.clear()
   return new TransientError({ reason: error.reason, cause: error.cause })
 }
-
-const skipped = (task: Task, why: string): Effect.Effect<never, SkippedError> =>
-  Effect.fail(new SkippedError({ reason: `Skipped: the file ${targetOf(task)} ${why}`, cause: Option.none() }))
-
-const targetOf = (task: Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))

@@ -25,7 +25,9 @@ export class TransientError extends Schema.TaggedError<TransientError>("filedisp
 /** The destination as a whole is unusable: refused, login denied, disk full, read-only. Costs no attempt. */
 export class LaneDownError extends Schema.TaggedError<LaneDownError>("filedispatch/LaneDownError")("LaneDownError", {
   ...common,
-  retryAfter: Schema.optional(Schema.Number)
+  retryAfter: Schema.optional(Schema.Number),
+  /** Where connecting has failed, which `doctor` tells apart; where it is left out, the cause is looked at. */
+  phase: Schema.optional(Schema.Literal("reachable", "identity", "authenticated"))
 }) {
   override get message() {
     return message(this)

@@ -53,7 +53,7 @@ export const TargetOptions = Schema.Struct({
   ca: nullable,
   /** sftp: the file of a private key. */
   key: nullable,
-  /** sftp: the socket of an agent. */
+  /** sftp: the socket of an agent; see {@link environmentAgent}. */
   agent: nullable,
   /** sftp: the file of known host keys; null for the user's own. */
   knownHosts: nullable,
@@ -69,6 +69,12 @@ export const TargetOptions = Schema.Struct({
   partSize: added(Schema.NullOr(Schema.Number), null)
 })
 export interface TargetOptions extends Schema.Schema.Type<typeof TargetOptions> {}
+
+/**
+ * As `agent`: the socket that this variable names at the time of use. It is another one after each login, and deliveries
+ * wait for longer than that.
+ */
+export const environmentAgent = "SSH_AUTH_SOCK"
 
 /** What holds of the options that most targets leave alone. */
 export const usualOptions = {
@@ -112,8 +118,15 @@ export interface Placement {
   readonly name: RelPath
 }
 
+const isHttp = (target: Target): boolean => target.scheme === "http" || target.scheme === "https"
+
+/** Whether its URL is that of one object, as a pre-signed one is: it has a query, and no slash at the end of its path. */
+export const isOneObject = (target: Target): boolean =>
+  target.options.upload === "raw" && isHttp(target) && target.url.includes("?") && !/(?:^|\/)$/.test(target.path)
+
 /** The final place, for people and as the key by which two deliveries to one place are kept apart. */
 export const location = (target: Target, name: string): string => {
+  if (isOneObject(target)) return target.url
   const query = target.scheme === "file" ? -1 : target.url.indexOf("?")
   const root = query < 0 ? target.url : target.url.slice(0, query)
   return `${root.endsWith("/") ? root : `${root}/`}${name}${query < 0 ? "" : target.url.slice(query)}`
@@ -121,6 +134,4 @@ export const location = (target: Target, name: string): string => {
 
 /** The final place as it is shown: a form is posted to the target itself, whatever the file is called. */
 export const shown = (target: Target, name: string): string =>
-  target.options.upload !== "raw" && (target.scheme === "http" || target.scheme === "https")
-    ? target.url
-    : location(target, name)
+  target.options.upload !== "raw" && isHttp(target) ? target.url : location(target, name)

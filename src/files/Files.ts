@@ -8,7 +8,7 @@
 import { Context, Schema, type Effect, type Scope, type Stream } from "effect"
 import type { Found, Stamp } from "../domain/Generation.ts"
 import type { RelPath } from "../domain/RelPath.ts"
-import type { Conflict } from "../domain/Target.ts"
+import type { Conflict, TargetOptions, Verify } from "../domain/Target.ts"
 import type { Receipt } from "../domain/Delivery.ts"
 
 /** A file system call failed. `code` is the system's (`ENOENT`, `EACCES`, …). */
@@ -51,6 +51,19 @@ export interface CopyJob {
   /** Whether the source may be moved there by a rename instead of being copied. */
   readonly move: boolean
   readonly sync: boolean
+  /**
+   * `hash`: the copy is read back and compared before it is published. What was just written may be answered by the
+   * page cache, so that this proves what the system has, and not what is on the medium.
+   */
+  readonly verify: Verify
+  /** What becomes of a name that the target can't tell from another one that is there. */
+  readonly names: TargetOptions["names"]
+}
+
+/** A limit of bandwidth, as it is asked for each piece of a copy; see `Destination.Pace`. */
+export interface Pacer {
+  readonly chunk: () => number
+  readonly wait: (bytes: number) => Promise<void>
 }
 
 /** Why a copy failed, in the terms of DeliveryError. */
@@ -61,7 +74,7 @@ export type CopyFault = {
 
 export type CopyResult =
   | { readonly _tag: "Done"; readonly receipt: Receipt }
-  /** `conflict: rename` picked a name: commit it, then call again with it as `chosen`. The temp file is kept. */
+  /** Another name was picked: commit it, then call again with it as `chosen`. The temp file is kept. */
   | { readonly _tag: "Choose"; readonly name: RelPath }
   | { readonly _tag: "Failed"; readonly fault: CopyFault }
 
@@ -69,7 +82,8 @@ export type DisposeResult = { readonly note: string | null }
 
 /** Threads that copy. Each local lane has its own, so that a file system that hangs holds up no other. */
 export interface Copier {
-  readonly copy: (job: CopyJob, progress: (bytes: number) => void) => Effect.Effect<CopyResult>
+  /** With a pace it is copied piece by piece; a move by a rename has no need of it. */
+  readonly copy: (job: CopyJob, progress: (bytes: number) => void, pace?: Pacer) => Effect.Effect<CopyResult>
   /** Several files at once; one result for each, in their order. */
   readonly copyAll: (jobs: ReadonlyArray<CopyJob>) => Effect.Effect<ReadonlyArray<CopyResult>>
   /** For an interrupted copy: removes its temp files; the receipt if the target holds the file already. */

@@ -4,6 +4,7 @@
 import { Effect, Layer, Option, Stream } from "effect"
 import type { RelPath } from "../domain/RelPath.ts"
 import * as Copy from "./copy.ts"
+import { copyPaced, type Parts } from "./copyPaced.ts"
 import * as Dispose from "./dispose.ts"
 import { Files, FilesError, type CopyResult, type ScanBatch, type ScanOptions } from "./Files.ts"
 import * as Scan from "./scan.ts"
@@ -16,12 +17,14 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
     identity: (directory) => identity(directory),
     copier: () =>
       Effect.succeed({
-        copy: (job, progress) =>
-          Effect.sync((): CopyResult => {
-            const result = Copy.copyAll([job])[0] ?? { _tag: "Failed", fault: { kind: "transient", reason: "" } }
-            if (result._tag === "Done") progress(result.receipt.bytes)
-            return result
-          }),
+        copy: (job, progress, pace) =>
+          pace !== undefined
+            ? copyPaced(direct, job, progress, pace)
+            : Effect.sync((): CopyResult => {
+                const result = Copy.copyAll([job])[0] ?? { _tag: "Failed", fault: { kind: "transient", reason: "" } }
+                if (result._tag === "Done") progress(result.receipt.bytes)
+                return result
+              }),
         copyAll: (jobs) => Effect.sync(() => Copy.copyAll(jobs)),
         recover: (job) => attempt(job.target, () => Copy.recover(job))
       }),
@@ -29,6 +32,13 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
     archive: (root, path, stamp, to, sync) => attempt(root, () => Dispose.archive(root, path, stamp, to, sync))
   })
 )
+
+const direct: Parts<never> = {
+  prepare: (job) => Effect.sync(() => Copy.prepare(job) ?? null),
+  step: (job, offset, length) => Effect.sync(() => Copy.step(job, offset, length)),
+  hash: (job) => Effect.sync(() => Copy.hash(job.root, job.path, job.stamp)),
+  publish: (job, staged) => Effect.sync(() => Copy.publishOne(job, staged))
+}
 
 /** `Files.scan` on the calling thread, a batch at a time. */
 export const scan = (options: ScanOptions): Stream.Stream<ScanBatch, FilesError> =>

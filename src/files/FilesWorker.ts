@@ -6,6 +6,7 @@ import { lstat } from "node:fs/promises"
 import { Worker } from "node:worker_threads"
 import type { RelPath } from "../domain/RelPath.ts"
 import { smallFile } from "./copy.ts"
+import { copyPaced, type Parts } from "./copyPaced.ts"
 import { toFilesError } from "./FilesDirect.ts"
 import { Files, FilesError, type Copier, type CopyJob, type CopyResult } from "./Files.ts"
 import { below, fsPath, parent } from "./names.ts"
@@ -173,19 +174,27 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
         ).pipe(Effect.raceFirst(watchGrowth(job, progress)))
         if (staged._tag !== "Staged") return staged
         progress(sizeOf(job) - seen)
-        const { moved, said } = staged
-        return yield* call("publish", { job, sha256: sha256 ?? staged.sha256, moved, said })
+        return yield* call("publish", { job, staged: { ...staged, sha256: sha256 ?? staged.sha256 } })
       }).pipe(Effect.catchAll((error) => Effect.succeed(broken(error))))
 
+    const parts: Parts<FilesError> = {
+      prepare: (job) => call("prepare", { job }),
+      step: (job, offset, length) => call("step", { job, offset, length }),
+      hash: (job) => call("hash", { root: job.root, path: job.path, stamp: job.stamp }),
+      publish: (job, staged) => call("publish", { job, staged })
+    }
+
     return {
-      copy: (job, progress) =>
-        sizeOf(job) > smallFile
-          ? copyLarge(job, progress)
-          : Effect.tap(copySmall(job), (result) =>
-              Effect.sync(() => {
-                if (result._tag === "Done") progress(result.receipt.bytes)
-              })
-            ),
+      copy: (job, progress, pace) =>
+        pace !== undefined
+          ? Effect.catchAll(copyPaced(parts, job, progress, pace), (error) => Effect.succeed(broken(error)))
+          : sizeOf(job) > smallFile
+            ? copyLarge(job, progress)
+            : Effect.tap(copySmall(job), (result) =>
+                Effect.sync(() => {
+                  if (result._tag === "Done") progress(result.receipt.bytes)
+                })
+              ),
       copyAll,
       recover: (job) => call("recover", { job })
     }

@@ -9,7 +9,7 @@ import type { Receipt } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { codeOf, sourceFault, targetFault } from "./fault.ts"
 import type { CopyFault, CopyJob, CopyResult } from "./Files.ts"
-import { below, fsPath, numbered, parent, staysBelow } from "./names.ts"
+import { below, fsPath, numbered, parent, staysBelow, swapCase, twinAmong, withoutLetters } from "./names.ts"
 
 /**
  * Up to this size a file is read, hashed and written in one go. Above it the kernel copies (reflink or
@@ -18,15 +18,18 @@ import { below, fsPath, numbered, parent, staysBelow } from "./names.ts"
 export const smallFile = 8 * 1024 * 1024
 
 /** A staged file that waits to be published. */
-interface Staged {
+export interface Staged {
   readonly sha256: string | null
+  /** The sha256 of the copy as it was read back, where the job asks for it. */
+  readonly back: string | null
   readonly moved: boolean
   readonly said: string
 }
 
-export type StageResult =
-  | { readonly _tag: "Staged"; readonly sha256: string | null; readonly moved: boolean; readonly said: string }
-  | Exclude<CopyResult, { _tag: "Choose" }>
+export type StageResult = ({ readonly _tag: "Staged" } & Staged) | Exclude<CopyResult, { _tag: "Choose" }>
+
+/** A piece of a copy. */
+export type StepResult = { readonly _tag: "Copied"; readonly bytes: number } | StageResult
 
 /** Ends the work on one file with a result. */
 class Stop extends Error {
@@ -62,17 +65,39 @@ export const publishOne = (job: CopyJob, staged: Staged): CopyResult => {
 }
 
 /** Brings the data to the temp name beside the final one, verified and, where asked for, synced. */
-export const stage = (job: CopyJob): StageResult => {
-  const source = below(job.root, job.path)
+export const stage = (job: CopyJob): StageResult =>
+  guarded(job, () => withoutCopy(job) ?? copyToTemp(job, below(job.root, job.path), tempPath(job)))
+
+/** All of {@link stage} but the copying: undefined where there is a need of that. */
+export const prepare = (job: CopyJob): StageResult | undefined => guarded(job, () => withoutCopy(job))
+
+/**
+ * A piece of a copy: so many bytes from `offset` on, where the pieces before it have ended. The last one answers what
+ * {@link stage} does. Each looks anew whether the source is what it was, so that nothing need be held in between.
+ */
+export const step = (job: CopyJob, offset: number, length: number): StepResult =>
+  guarded(job, () => copyPiece(job, below(job.root, job.path), tempPath(job), offset, length))
+
+const withoutCopy = (job: CopyJob): StageResult | undefined => {
   const temp = tempPath(job)
+  const settled = beforeStaging(job)
+  if (settled !== undefined) return settled
+  if (!job.move || !moveToTemp(job, below(job.root, job.path), temp)) return undefined
+  if (job.sync) syncFile(temp)
+  return movedHere
+}
+
+const movedHere: { readonly _tag: "Staged" } & Staged = {
+  _tag: "Staged",
+  sha256: null,
+  back: null,
+  moved: true,
+  said: "moved by rename"
+}
+
+const guarded = <A>(job: CopyJob, run: () => A): A | Exclude<CopyResult, { _tag: "Choose" }> => {
   try {
-    const settled = beforeStaging(job)
-    if (settled !== undefined) return settled
-    if (job.move && moveToTemp(job, source, temp)) {
-      if (job.sync) syncFile(temp)
-      return { _tag: "Staged", sha256: null, moved: true, said: "moved by rename" }
-    }
-    return copyToTemp(job, source, temp)
+    return run()
   } catch (error) {
     if (error instanceof Stop) return error.result
     return { _tag: "Failed", fault: targetFault(error, finalPath(job)) }
@@ -113,7 +138,7 @@ export const recover = (job: CopyJob): Receipt | null => {
     if (sameContent(stampOf(found), job.stamp)) {
       const directories = new Set<string>()
       const renamed: CopyJob = { ...job, temp: name, move: true }
-      const result = publish(renamed, { sha256: null, moved: true, said: "moved by rename" }, directories)
+      const result = publish(renamed, movedHere, directories)
       syncDirectories([renamed], [result], directories)
       // what can't be published now (a name must be chosen, the target refuses) is taken up again by the next attempt
       return result._tag === "Done" ? result.receipt : null
@@ -126,7 +151,8 @@ export const recover = (job: CopyJob): Receipt | null => {
   const final = lstat(below(job.target, name))
   if (final === undefined || !final.isFile()) return null
   const moved = sameContent(stampOf(final), job.stamp)
-  const sha256 = moved || isCopyOf(final, job.stamp) ? null : sameBytes(job, name, final)
+  const looksIt = job.verify !== "hash" && isCopyOf(final, job.stamp)
+  const sha256 = moved || looksIt ? null : sameBytes(job, name, final)
   if (sha256 === undefined) return null
   if (job.sync) {
     syncFile(below(job.target, name))
@@ -183,7 +209,7 @@ const beforeStaging = (job: CopyJob): StageResult | undefined => {
     if (sameContent(stampOf(found), job.stamp)) {
       // an earlier attempt moved the source here and could not finish: go on from there
       if (name !== job.temp) fs.renameSync(fsPath(temp), fsPath(tempPath(job)))
-      return { _tag: "Staged", sha256: null, moved: true, said: "moved by rename" }
+      return movedHere
     }
     fs.unlinkSync(fsPath(temp))
   }
@@ -266,18 +292,9 @@ const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => 
         to = fs.openSync(fsPath(temp), readFlags)
       }
       if (sha256 === null || (mode & umask) !== 0 || (mode & 0o200) === 0) fs.fchmodSync(to, mode)
-      fs.futimesSync(to, Number(stat.atimeNs) / 1e9, Number(stat.mtimeNs) / 1e9)
-      const written = fs.fstatSync(to).size
-      if (written !== size) {
-        return fail({
-          kind: "transient",
-          reason: `${written} of ${size} bytes of ${RelPath.display(source)} arrived at ${RelPath.display(temp)}`
-        })
-      }
-      if (stampOf(fs.fstatSync(from, { bigint: true })) !== job.stamp) return fail(changed(source))
-      if (job.sync) fs.fsyncSync(to)
+      const back = finish(job, from, to, stat)
       fs.closeSync(to)
-      return { _tag: "Staged", sha256, moved: false, said: sha256 === null ? "copied by the kernel" : "copied" }
+      return { _tag: "Staged", sha256, back, moved: false, said: sha256 === null ? "copied by the kernel" : "copied" }
     } catch (error) {
       if (to !== undefined) closeQuietly(to)
       removeQuietly(temp)
@@ -285,6 +302,78 @@ const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => 
     }
   } finally {
     fs.closeSync(from)
+  }
+}
+
+const copyPiece = (job: CopyJob, source: string, temp: string, offset: number, length: number): StepResult => {
+  const from = open(source, () => fs.openSync(fsPath(source), readFlags))
+  try {
+    const stat = fs.fstatSync(from, { bigint: true })
+    if (stampOf(stat) !== job.stamp) {
+      removeQuietly(temp)
+      return fail(changed(source))
+    }
+    const size = Number(stat.size)
+    const mode = Number(stat.mode) & 0o777
+    const to =
+      offset === 0
+        ? withDirectory(job, temp, () => createExclusively(temp, mode))
+        : fs.openSync(fsPath(temp), fs.constants.O_RDWR | fs.constants.O_NOFOLLOW)
+    try {
+      if (fs.fstatSync(to).size !== offset) return fail(incomplete(fs.fstatSync(to).size, offset, source, temp))
+      let at = offset
+      while (at < Math.min(size, offset + length)) {
+        const most = Math.min(buffer.length, size - at, offset + length - at)
+        const read = open(source, () => fs.readSync(from, buffer, 0, most, at))
+        if (read === 0) return fail(changed(source))
+        for (let written = 0; written < read;) {
+          written += fs.writeSync(to, buffer, written, read - written, at + written)
+        }
+        at += read
+      }
+      if (at < size) {
+        fs.closeSync(to)
+        return { _tag: "Copied", bytes: at - offset }
+      }
+      fs.fchmodSync(to, mode)
+      const back = finish(job, from, to, stat)
+      fs.closeSync(to)
+      return { _tag: "Staged", sha256: null, back, moved: false, said: "copied" }
+    } catch (error) {
+      closeQuietly(to)
+      removeQuietly(temp)
+      throw error
+    }
+  } finally {
+    fs.closeSync(from)
+  }
+}
+
+/** What is left to be done to a copy that is whole; answers its sha256 where it is to be read back. */
+const finish = (job: CopyJob, from: number, to: number, stat: fs.BigIntStats): string | null => {
+  const source = below(job.root, job.path)
+  fs.futimesSync(to, Number(stat.atimeNs) / 1e9, Number(stat.mtimeNs) / 1e9)
+  const written = fs.fstatSync(to).size
+  const size = Number(stat.size)
+  if (written !== size) return fail(incomplete(written, size, source, tempPath(job)))
+  if (stampOf(fs.fstatSync(from, { bigint: true })) !== job.stamp) return fail(changed(source))
+  if (job.sync) fs.fsyncSync(to)
+  return job.verify === "hash" ? digestOf(to) : null
+}
+
+const incomplete = (written: number, size: number, source: string, temp: string): CopyFault => ({
+  kind: "transient",
+  reason: `${written} of ${size} bytes of ${RelPath.display(source)} arrived at ${RelPath.display(temp)}`
+})
+
+/** Of an open file, from its beginning. */
+const digestOf = (fd: number): string => {
+  const digest = createHash("sha256")
+  for (let at = 0; ;) {
+    const length = fs.readSync(fd, buffer, 0, buffer.length, at)
+    if (length === 0) return digest.digest("hex")
+    digest.update(length === buffer.length ? buffer : buffer.subarray(0, length))
+    at += length
   }
 }
 
@@ -350,6 +439,8 @@ const publish = (job: CopyJob, staged: Staged, directories: Set<string>): CopyRe
     if (job.conflict === "rename" && job.chosen === null) {
       return { _tag: "Choose", name: RelPath.make(freeName(job)) }
     }
+    const unlike = job.verify === "hash" && !staged.moved ? difference(job, staged) : undefined
+    if (unlike !== undefined) return undo(job, staged, unlike)
     if (job.conflict === "rename" || job.conflict === "fail" || job.conflict === "skip") {
       const taken = publishExclusively(temp, final)
       if (taken) {
@@ -358,6 +449,8 @@ const publish = (job: CopyJob, staged: Staged, directories: Set<string>): CopyRe
           : undo(job, staged, afterRace(job.conflict, final))
       }
     } else {
+      const twin = twinOf(temp, final)
+      if (twin !== undefined) return unfold(job, staged, twin)
       if (job.conflict === "backup") backUp(final)
       fs.renameSync(fsPath(temp), fsPath(final))
     }
@@ -369,6 +462,50 @@ const publish = (job: CopyJob, staged: Staged, directories: Set<string>): CopyRe
   } catch (error) {
     return undo(job, staged, targetFault(error, final))
   }
+}
+
+/** What is wrong with a copy that was read back. */
+const difference = (job: CopyJob, staged: Staged): CopyFault | undefined => {
+  const source = below(job.root, job.path)
+  const ours = staged.sha256 ?? hash(job.root, job.path, job.stamp)
+  if (ours === null) return changed(source)
+  if (ours === staged.back) return undefined
+  const where = RelPath.display(finalPath(job))
+  const reason = `What was written for ${where} reads back differently (sha256 ${staged.back} instead of ${ours}): it was removed again. Check the disk`
+  return { kind: "transient", reason }
+}
+
+/**
+ * The name that a directory holds in the place of the final one because it can't tell the two apart; undefined where it
+ * can, or where the name is there as it is. Asked of a temp file that is there, once for each directory.
+ */
+const twinOf = (temp: string, final: string): string | undefined => {
+  const directory = parent(final)
+  let folds = folding.get(directory)
+  if (folds === undefined) {
+    const name = RelPath.basename(temp)
+    folds = lstat(below(directory, swapCase(name))) !== undefined
+    if (folding.size >= maxKnownDirectories) folding.clear()
+    folding.set(directory, folds)
+  }
+  if (!folds || lstat(final) === undefined) return undefined
+  const names = fs.readdirSync(fsPath(directory), { encoding: "buffer" }).map((name) => RelPath.fromBytes(name))
+  return twinAmong(names, RelPath.basename(final))
+}
+
+/** Whether a directory takes names that differ by case for one. */
+const folding = new Map<string, boolean>()
+const maxKnownDirectories = 10_000
+
+/** A file that would overwrite another one, of another name, gets a name that can be told apart, or is refused. */
+const unfold = (job: CopyJob, staged: Staged, twin: string): CopyResult => {
+  const name = RelPath.make(withoutLetters(job.chosen ?? job.name))
+  if (job.names === "portable" && name !== job.chosen) return { _tag: "Choose", name }
+  const where = RelPath.display(finalPath(job))
+  return undo(job, staged, {
+    kind: "permanent",
+    reason: `${where} can't be told from ${RelPath.display(twin)}, which is there, by the target's file system: rename one of them, or use \`names: portable\``
+  })
 }
 
 const afterRace = (conflict: "fail" | "skip", final: string): CopyFault => ({
@@ -432,9 +569,9 @@ const backUp = (final: string): void => {
 
 const receipt = (job: CopyJob, staged: Staged): Receipt => ({
   bytes: Number(job.stamp.split(":")[2]),
-  sha256: staged.sha256,
+  sha256: staged.sha256 ?? staged.back,
   said: staged.said,
-  verified: staged.moved ? "inode" : "size",
+  verified: staged.moved ? "inode" : job.verify === "hash" ? "hash" : "size",
   name: job.chosen ?? job.name
 })
 

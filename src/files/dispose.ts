@@ -123,7 +123,9 @@ const copyAcross = (from: string, to: string, stamp: string, sync: boolean): voi
       conflict: "fail",
       chosen: null,
       move: false,
-      sync
+      sync,
+      verify: "auto",
+      names: "strict"
     }
     const there = lstat(final)
     if (there !== undefined) {

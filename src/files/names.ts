@@ -48,3 +48,27 @@ export const numbered = (name: string, number: number): string => {
   const dot = name.lastIndexOf(".")
   return dot > slash ? `${name.slice(0, dot)} (${number})${name.slice(dot)}` : `${name} (${number})`
 }
+
+/** `.fd-aBc.part` → `.FD-AbC.PART` */
+export const swapCase = (text: string): string =>
+  text.replace(/[a-z]/gi, (letter) => (letter === letter.toUpperCase() ? letter.toLowerCase() : letter.toUpperCase()))
+
+/** Whether two names are one where names that differ by case, or by how accents are composed, are one. */
+export const foldsTogether = (left: string, right: string): boolean => folded(left) === folded(right)
+
+const folded = (name: string): string => name.normalize("NFC").toLowerCase()
+
+/** The one of these names that takes the place of another on a target that can't tell the two apart. */
+export const twinAmong = (names: ReadonlyArray<string>, name: string): string | undefined =>
+  names.includes(name) ? undefined : names.find((other) => foldsTogether(other, name))
+
+/** `x/a%b.txt` → `x/%61%25%62.%74%78%74`: no other name folds to it, and decoded it is what it was. */
+export const withoutLetters = (path: string): string => {
+  const slash = path.lastIndexOf("/") + 1
+  const encoded = path
+    .slice(slash)
+    .replace(/[\p{L}\p{M}%]/gu, (letter) =>
+      Array.from(Buffer.from(letter), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("")
+    )
+  return `${path.slice(0, slash)}${encoded}`
+}

@@ -4,7 +4,7 @@
 import type { Found } from "../domain/Generation.ts"
 import type { Receipt } from "../domain/Delivery.ts"
 import type { CopyJob, CopyResult, DisposeResult } from "./Files.ts"
-import type { StageResult } from "./copy.ts"
+import type { Staged, StageResult, StepResult } from "./copy.ts"
 import type { Batch, Fault } from "./scan.ts"
 
 /** Each operation, with its arguments and its answer. */
@@ -21,17 +21,18 @@ export interface Operations {
   readonly identity: { readonly in: { readonly directory: string }; readonly out: string }
   readonly copyAll: { readonly in: { readonly jobs: ReadonlyArray<CopyJob> }; readonly out: ReadonlyArray<CopyResult> }
   readonly stage: { readonly in: { readonly job: CopyJob }; readonly out: StageResult }
+  /** All of `stage` but the copying; null where there is a need of that. */
+  readonly prepare: { readonly in: { readonly job: CopyJob }; readonly out: StageResult | null }
+  readonly step: {
+    readonly in: { readonly job: CopyJob; readonly offset: number; readonly length: number }
+    readonly out: StepResult
+  }
   readonly hash: {
     readonly in: { readonly root: string; readonly path: string; readonly stamp: string }
     readonly out: string | null
   }
   readonly publish: {
-    readonly in: {
-      readonly job: CopyJob
-      readonly sha256: string | null
-      readonly moved: boolean
-      readonly said: string
-    }
+    readonly in: { readonly job: CopyJob; readonly staged: Staged }
     readonly out: CopyResult
   }
   readonly recover: { readonly in: { readonly job: CopyJob }; readonly out: Receipt | null }

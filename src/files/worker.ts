@@ -36,10 +36,14 @@ const answer = (request: Request): Operations[Request["operation"]]["out"] => {
       return Copy.copyAll(request.input.jobs)
     case "stage":
       return Copy.stage(request.input.job)
+    case "prepare":
+      return Copy.prepare(request.input.job) ?? null
+    case "step":
+      return Copy.step(request.input.job, request.input.offset, request.input.length)
     case "hash":
       return Copy.hash(request.input.root, request.input.path, request.input.stamp)
     case "publish":
-      return Copy.publishOne(request.input.job, request.input)
+      return Copy.publishOne(request.input.job, request.input.staged)
     case "recover":
       return Copy.recover(request.input.job)
     case "remove":

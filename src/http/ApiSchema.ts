@@ -303,6 +303,8 @@ export const DestinationView = Schema.Struct({
   reason: Schema.NullOr(Schema.String),
   probe: Schema.NullOr(time),
   concurrency: Schema.Number,
+  /** How many it has under way at once for now: fewer where the server takes no more. */
+  limit: Schema.Number,
   queued: Schema.Number,
   sending: Schema.Array(
     Schema.Struct({

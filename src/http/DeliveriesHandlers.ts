@@ -72,13 +72,15 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
       )
       .handle("cancel", ({ path }) =>
         Effect.gen(function* () {
-          const { id, state } = yield* get(path.id)
+          const { id, state, target } = yield* get(path.id)
           const changed = yield* orFail(journal.cancel([id]))
           if (changed.length === 0) {
             return yield* new Conflict({
               detail: `delivery ${id} is ${state}: only what is neither under way nor over can be given up`
             })
           }
+          // what was begun at the target is cleared away
+          yield* dispatcher.notify([target.lane])
           return view(yield* get(id))
         })
       )

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto"
 import type { Explanation, FolderVerdict, Predicate, SourceVerdict } from "../domain/Explanation.ts"
 import type { Route, Settings, Source } from "../domain/Settings.ts"
 import { location, type Placement, type Target } from "../domain/Target.ts"
+import * as Names from "../domain/Names.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import * as Matcher from "./Matcher.ts"
 
@@ -42,7 +43,7 @@ export const compile = (settings: Pick<Settings, "routes">): Router => {
   }
   return {
     ruleset: digest(routes),
-    route: (_, path) => lookUp(path).map(({ route, target }) => ({ route, target, name: path }))
+    route: (_, path) => lookUp(path).map(({ route, target }) => ({ route, target, name: nameAt(target, path) }))
   }
 }
 
@@ -60,6 +61,10 @@ export const explain = (settings: Pick<Settings, "routes">, source: Source, path
     summary: summarize(RelPath.display(path), verdict, folders, locations)
   }
 }
+
+/** The path below the target that a file gets. */
+const nameAt = (target: Target, path: RelPath.RelPath): RelPath.RelPath =>
+  target.options.names === "portable" ? Names.encode(path) : path
 
 interface Destination {
   readonly route: string
@@ -92,7 +97,14 @@ const digest = (routes: ReadonlyArray<Route>): string =>
   createHash("sha256")
     .update(
       JSON.stringify(
-        routes.map((route) => [route.name, route.extensions ?? null, route.targets.map(({ target }) => target.url)])
+        routes.map((route) => [
+          route.name,
+          route.extensions ?? null,
+          // other names are other places; where they are as ever, the digest is, too
+          route.targets.map(({ target: { options, url } }) =>
+            options.names === "portable" ? [url, options.names] : url
+          )
+        ])
       )
     )
     .digest("hex")
@@ -155,7 +167,7 @@ const explainRoute = (route: Route, path: RelPath.RelPath, senders: Map<string, 
     matched
   }
   const locations = (matched ? route.targets : []).map(({ target }) => {
-    const place = location(target, RelPath.display(path))
+    const place = location(target, RelPath.display(nameAt(target, path)))
     const sameAs = senders.get(place) ?? null
     if (sameAs === null) senders.set(place, route.name)
     return { location: place, sameAs }

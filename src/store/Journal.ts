@@ -55,6 +55,7 @@ export type Conclusion =
 
 export interface LaneBacklog {
   readonly lane: string
+  /** 0 where there is nothing left but what was given up and has to be cleared away at the target. */
   readonly open: number
   /** When the next RETRY_WAIT is due; null where none waits. */
   readonly nextDue: number | null
@@ -105,7 +106,7 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     ) => Effect.Effect<void, JournalError>
     /** After a start: what was SENDING or PUBLISHING is PENDING and marked `interrupted`. Answers how many. */
     readonly recover: Effect.Effect<number, JournalError>
-    /** The lanes that have open deliveries, with RETRY_WAIT times. */
+    /** The lanes that have open deliveries, with RETRY_WAIT times, and those that have litter. */
     readonly backlog: Effect.Effect<ReadonlyArray<LaneBacklog>, JournalError>
     /** When the lane's next RETRY_WAIT or BLOCKED delivery is due. */
     readonly nextDue: (lane: string) => Effect.Effect<number | null, JournalError>
@@ -117,7 +118,10 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     ) => Effect.Effect<ReadonlyArray<{ readonly id: DeliveryId; readonly lane: string }>, JournalError>
     /** Gives deliveries up that are not under way; answers those it changed. */
     readonly cancel: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<ReadonlyArray<DeliveryId>, JournalError>
-    /** Forgets what was concluded before `before` and whose source is gone or replaced; up to 1,000, answers how many. */
+    /**
+     * Forgets what was concluded before `before` and whose source is gone or replaced, but not what has left litter; up
+     * to 1,000, answers how many.
+     */
     readonly prune: (before: number) => Effect.Effect<number, JournalError>
   }
 >() {}

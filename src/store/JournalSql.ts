@@ -307,12 +307,20 @@ const make = Effect.gen(function* () {
     return interrupted.length
   }).pipe(commit("recover"))
 
-  const backlog = rows(
-    BacklogRow,
-    sql`SELECT lane, count(*) AS open, min(due) AS "nextDue" FROM deliveries
-      WHERE state <> 'DELIVERED' AND state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED')
-      GROUP BY lane`
-  ).pipe(read("backlog"))
+  const backlog = Effect.gen(function* () {
+    const owed = yield* rows(
+      BacklogRow,
+      sql`SELECT lane, count(*) AS open, min(due) AS "nextDue" FROM deliveries
+        WHERE state <> 'DELIVERED' AND state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED')
+        GROUP BY lane`
+    )
+    const littered = yield* rows(
+      BacklogRow,
+      sql`SELECT DISTINCT lane, 0 AS open, NULL AS "nextDue" FROM deliveries
+        WHERE resume IS NOT NULL AND ${sql.in("state", givenUp)}`
+    )
+    return [...owed, ...littered.filter(({ lane }) => !owed.some((one) => one.lane === lane))]
+  }).pipe(read("backlog"))
 
   const nextDue = (lane: string) =>
     rows(
@@ -364,7 +372,7 @@ const make = Effect.gen(function* () {
         IdRow,
         sql`SELECT id FROM generations WHERE state IN ('DISPOSED', 'REPLACED') AND updated < ${before}
           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.generation = generations.id
-            AND d.state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED'))
+            AND (d.resume IS NOT NULL OR d.state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED')))
           AND id < (SELECT max(generation) FROM deliveries WHERE id = (SELECT max(id) FROM deliveries))
           ORDER BY updated LIMIT 1000`
       )

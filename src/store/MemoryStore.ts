@@ -237,6 +237,9 @@ const makeJournal = Effect.gen(function* () {
         const nextDue = one.due === null ? lane.nextDue : Math.min(one.due, lane.nextDue ?? one.due)
         lanes.set(one.target.lane, { open: lane.open + 1, nextDue })
       }
+      for (const one of those((each) => each.resume !== null && givenUp.includes(each.state))) {
+        if (!lanes.has(one.target.lane)) lanes.set(one.target.lane, { open: 0, nextDue: null })
+      }
       return Array.from(lanes, ([lane, counts]) => ({ lane, ...counts }))
     }),
     nextDue: (lane) =>
@@ -269,7 +272,9 @@ const makeJournal = Effect.gen(function* () {
           (one) =>
             (one.state === "DISPOSED" || one.state === "REPLACED") &&
             one.updated < before &&
-            !those((each) => each.generation.id === one.generation.id).some((each) => open.includes(each.state))
+            !those((each) => each.generation.id === one.generation.id).some(
+              (each) => each.resume !== null || open.includes(each.state)
+            )
         )
         for (const { generation } of gone) {
           store.generations.delete(generation.id)

@@ -215,7 +215,7 @@ describe("the command line", () => {
   })
 
   it("has help for each command, plain where it is not for a terminal", () => {
-    for (const command of ["", "check", "explain", "logs", "retry"]) {
+    for (const command of ["", "check", "doctor", "explain", "logs", "retry"]) {
       const text = Cli.help(command, false)
       for (const part of ["Usage:\n  filedispatch", "-c, --config CONFIG", "-h, --help", "-v, --version"]) {
         expect(text).toContain(part)
@@ -226,7 +226,7 @@ describe("the command line", () => {
       expect(Cli.help(command, true)).toContain("\u001b[0;1mUsage:\u001b[0m")
     }
     expect(Cli.help("explain", false)).toContain("\nArguments:\n  FILE...  a file below")
-    for (const command of ["check", "explain", "logs", "retry"]) {
+    for (const command of ["check", "doctor", "explain", "logs", "retry"]) {
       expect(Cli.help("", false)).toMatch(new RegExp(`^  ${command} +[A-Z]`, "m"))
     }
   })

@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Inspectable, Option, Redacted, type Scope } from "effect"
 import * as Os from "node:os"
 import * as Config from "../../src/config/Config.ts"
-import { defaults } from "../../src/config/ConfigFile.ts"
+import { defaults, FolderEntry } from "../../src/config/ConfigFile.ts"
 
 const env = { HOME_DIR: "data", EMPTY: "", PASS: "p/a@s:s%41", PORT: "8080", TRUE: "true", YAML: "x\nhttp: {port: 1}" }
 
@@ -257,6 +257,27 @@ log: { level: "\${EMPTY:-debug}" }
     })
   )
 
+  it_("is all that the example says in its comments", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const example = yield* fs.readFileString("config.example.yml")
+      const all = example.slice(example.indexOf("# sources:")).replace(/^# ?/gm, "")
+      const names = Array.from(all.matchAll(/\$\{([A-Z0-9_]+)\}/g), ([, name = ""]) => [name, "x"])
+      const { file } = yield* write(all.replace("SHA256:…", `SHA256:${"x".repeat(43)}`))
+      const settings = yield* Config.load(file, { env: Object.fromEntries(names) })
+      expect(settings.routes.flatMap((route) => route.targets).map(({ target }) => target.scheme)).toEqual([
+        "ftp",
+        "file",
+        "https",
+        "sftp",
+        "webdavs",
+        "s3"
+      ])
+      const said = new Set(Array.from(all.matchAll(/([A-Za-z]+):/g), ([, key = ""]) => key))
+      expect(Object.keys(FolderEntry.fields).filter((key) => !said.has(key))).toEqual([])
+    })
+  )
+
   it_("is the example, and warns of what is hardly meant", () =>
     Effect.gen(function* () {
       const settings = yield* Config.load("config.example.yml")
@@ -344,8 +365,14 @@ describe("a config that is wrong", () => {
     ],
     [
       "no host",
-      "source: ./in\nfolders: [{path: 'ftp:///x'}, {path: 'http:/x'}]\n",
-      ["2:18 folders[0].path: a URL without a host", "2:38 folders[1].path: a URL without its ://"]
+      "source: ./in\nfolders: [{path: 'ftp:///x'}, {path: 'http:/x'}, {path: 'sftp:/x'}, {path: 'webdavs:x'}, {path: 's3:b'}]\n",
+      [
+        "2:18 folders[0].path: a URL without a host",
+        "2:38 folders[1].path: a URL without its ://",
+        "2:57 folders[2].path: a URL without its ://",
+        "2:76 folders[3].path: a URL without its ://",
+        "2:97 folders[4].path: a URL without its ://"
+      ]
     ],
     [
       "a port out of range",
@@ -373,10 +400,30 @@ describe("a config that is wrong", () => {
     ],
     [
       "policies that can't be kept",
-      "source: ./in\nfolders:\n  - {path: 'ftp://h/x', conflict: newer}\n  - {paths: ['http://h/x', /y], conflict: skip}\n",
+      `source: ./in
+folders:
+  - {path: 'ftp://h/x', conflict: newer}
+  - {paths: ['http://h/x', /y], conflict: skip}
+  - {path: 'https://h/x', conflict: backup, upload: raw}
+  - {path: 'https://h/y', conflict: skip, upload: raw, method: POST}
+  - {path: 'https://h/z', conflict: fail, upload: tus}
+  - {path: 'https://h/v?a', conflict: fail, upload: raw}
+  - {path: 'https://h/v/?a', conflict: newer, upload: raw}
+`,
       [
-        "3:35 folders[0].conflict: ftp can't keep conflict: newer",
-        "4:43 folders[1].conflict: http can't keep conflict: skip"
+        "4:43 folders[1].conflict: http can't keep conflict: skip with upload: multipart",
+        "5:37 folders[2].conflict: https can't keep conflict: backup with upload: raw",
+        "6:37 folders[3].conflict: https can't keep conflict: skip with method: POST",
+        "7:37 folders[4].conflict: https can't keep conflict: fail with upload: tus",
+        "8:39 folders[5].conflict: the URL is that of one object, for which conflict: fail can't be kept"
+      ]
+    ],
+    [
+      "verification that can't be had",
+      "source: ./in\nfolders:\n  - {path: 'http://h/x', verify: size}\n  - {path: 'http://h/y', verify: hash, upload: tus}\n  - {path: 's3://abc', verify: maybe}\n",
+      [
+        "3:34 folders[0].verify: http can't keep verify: size with upload: multipart",
+        "5:32 folders[2].verify: not valid"
       ]
     ],
     [

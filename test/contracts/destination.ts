@@ -3,19 +3,20 @@
  * is said in its {@link Capabilities}, and nowhere else.
  */
 import { createHash } from "node:crypto"
-import { appendFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
+import { appendFileSync, renameSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs"
 import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, type Scope } from "effect"
 import type { Connection, Destination, Task } from "../../src/deliver/Destination.ts"
-import { DeliveryId, type Delivery } from "../../src/domain/Delivery.ts"
+import * as Findings from "../../src/deliver/Findings.ts"
+import { DeliveryId, type Delivery, type Verified } from "../../src/domain/Delivery.ts"
 import type { DeliveryError } from "../../src/domain/DeliveryError.ts"
 import { GenerationId, stamp, type Generation } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import type { RouteTarget } from "../../src/domain/Settings.ts"
-import { usualOptions, type Target, type TargetOptions } from "../../src/domain/Target.ts"
+import { usualOptions, type Target, type TargetOptions, type Verify } from "../../src/domain/Target.ts"
 
 /** The other end, as seen from outside of the destination. */
 export interface FarSide {
@@ -28,8 +29,14 @@ export interface FarSide {
   readonly read: (target: Target, name: string) => Effect.Effect<Uint8Array | undefined>
   /** A stranger's file. */
   readonly put: (target: Target, name: string, bytes: Uint8Array) => Effect.Effect<void>
-  /** The names of all files below the target, temp files too. */
+  /** The names of all files below the target, temp files too, and uploads that were begun and are not files yet. */
   readonly list: (target: Target) => Effect.Effect<ReadonlyArray<string>>
+  /** When the file was modified, in milliseconds since the epoch. */
+  readonly modified?: (target: Target, name: string) => Effect.Effect<number | undefined>
+  /** Sets that. */
+  readonly touch?: (target: Target, name: string, mtime: number) => Effect.Effect<void>
+  /** Cuts every connection, as a broken network would. */
+  readonly cut?: Effect.Effect<void>
 }
 
 export interface Capabilities {
@@ -47,6 +54,19 @@ export interface Capabilities {
   readonly adopts: "chosen" | "any" | "nothing"
   /** Knows the sha256 of what it sent. */
   readonly hashes: boolean
+  /** How a delivery is proved under each `verify`. */
+  readonly verifies?: Readonly<Record<Verify, Verified>>
+  /**
+   * Goes on with an upload of 20 MiB that was cut after 12. `temp`: from a temp file that {@link Task.note} has named;
+   * `own`: by means of its own, of which the note is all that is known.
+   */
+  readonly resumes?: "temp" | "own"
+  /** Waits for {@link Task.pace} before it hands on. */
+  readonly paces?: boolean
+  /** Keeps the time at which a file was modified, as exact as this, in milliseconds. Wants {@link FarSide.modified}. */
+  readonly mtime?: number
+  /** Its far side takes names for the same that differ by case only, and the destination heeds that. */
+  readonly folds?: boolean
 }
 
 export interface Subject {
@@ -434,7 +454,302 @@ export const destinationContract = (subject: Subject): void => {
           expect(yield* result.text("a.b.txt")).toBe("a stranger's")
         })
       )
+
+      it.scopedLive("`backup` keeps it under another name, and those that were kept before", () =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          if (!far.destination.conflicts.includes("backup")) return
+          const to = far.target({ conflict: "backup" })
+          yield* far.put(to.target, "a.b.txt", Buffer.from("a stranger's"))
+          for (const content of ["first", "second"]) {
+            const { generation } = yield* source.write("a.b.txt", content)
+            expect(yield* connection.deliver(makeTask(generation, to))).toMatchObject({ name: "a.b.txt" })
+          }
+          const files = Array.from(yield* far.list(to.target)).sort()
+          expect(files).toEqual(["a.b.txt", "a.b.txt.bak", "a.b.txt.bak1"])
+          const contents = yield* Effect.forEach(files, (name) =>
+            Effect.map(far.read(to.target, name), (bytes) => Buffer.from(bytes ?? []).toString())
+          )
+          expect(contents).toEqual(["second", "a stranger's", "first"])
+        })
+      )
+
+      const times: ReadonlyArray<readonly [string, number, boolean]> = [
+        ["replaces an older one", -60_000, true],
+        ["leaves one alone of the same second", 0, false],
+        ["leaves a newer one alone", 60_000, false]
+      ]
+      it.scopedLive.each(times)("`newer` %s", ([, difference, replaced]) =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          if (!far.destination.conflicts.includes("newer") || far.touch === undefined) return
+          const to = far.target({ conflict: "newer" })
+          const { generation } = yield* source.write("a.b.txt", "mine")
+          yield* far.put(to.target, "a.b.txt", Buffer.from("a stranger's"))
+          yield* far.touch(to.target, "a.b.txt", generation.mtime + difference)
+          const exit = yield* Effect.exit(connection.deliver(makeTask(generation, to)))
+          if (replaced) expect(exit).toMatchObject({ _tag: "Success", value: { name: "a.b.txt" } })
+          else expect(exit).toMatchObject({ _tag: "Failure", cause: { error: { _tag: "SkippedError" } } })
+          expect(yield* far.list(to.target)).toEqual(["a.b.txt"])
+          const text = Buffer.from((yield* far.read(to.target, "a.b.txt")) ?? []).toString()
+          expect(text).toBe(replaced ? "mine" : "a stranger's")
+        })
+      )
     })
+
+    if (capabilities.folds === true) {
+      it.scopedLive("tells a name from one that the target can't tell it from", () =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          const strict = far.target()
+          const other = yield* source.write("Other.txt", "other")
+          yield* connection.deliver(makeTask(other.generation, strict))
+          const first = yield* source.write("File.txt", "first")
+          yield* connection.deliver(makeTask(first.generation, strict))
+          const second = yield* source.write("file.TXT", "second")
+          const error = yield* failure(connection.deliver(makeTask(second.generation, strict)))
+          expect(error._tag).toBe("PermanentError")
+          expect(error.message).toContain("File.txt")
+          expect(Array.from(yield* far.list(strict.target)).sort()).toEqual(["File.txt", "Other.txt"])
+
+          const portable = far.target({ names: "portable" })
+          const task = makeTask(second.generation, portable)
+          const receipt = yield* connection.deliver(task)
+          expect(receipt.name).toMatch(/^[%0-9A-F.]+$/)
+          // again, as after an answer that was lost: the same name
+          expect(yield* connection.deliver({ ...task, temp: tempName(lastDelivery, 2) })).toMatchObject({
+            name: receipt.name
+          })
+          expect(Array.from(yield* far.list(strict.target)).sort()).toEqual([receipt.name, "File.txt", "Other.txt"])
+          expect(Buffer.from((yield* far.read(strict.target, "File.txt")) ?? []).toString()).toBe("first")
+          // and the one that was there first is still replaced by its own
+          yield* connection.deliver(makeTask((yield* source.write("File.txt", "third")).generation, strict))
+          expect(Buffer.from((yield* far.read(strict.target, "File.txt")) ?? []).toString()).toBe("third")
+        })
+      )
+    }
+
+    const { mtime, verifies } = capabilities
+    if (verifies !== undefined) {
+      it.scopedLive.each([
+        ["auto", verifies.auto],
+        ["size", verifies.size],
+        ["hash", verifies.hash]
+      ] as const)("under `verify: %s` it is proved by its %s", ([verify, verified]) =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          const { generation } = yield* source.write("file.bin", pattern(300_000))
+          const receipt = yield* connection.deliver(makeTask(generation, far.target({ verify })))
+          expect(receipt).toMatchObject({ bytes: 300_000, verified })
+        })
+      )
+    }
+
+    if (mtime !== undefined) {
+      it.scopedLive("keeps the time at which a file was modified", () =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          const { file } = yield* source.write("file.txt", "text")
+          utimesSync(file, new Date("2001-02-03T04:05:06.789Z"), new Date("2001-02-03T04:05:06.789Z"))
+          const { generation } = yield* source.accept("file.txt")
+          const to = far.target()
+          yield* connection.deliver(makeTask(generation, to))
+          const modified = (yield* far.modified?.(to.target, "file.txt") ?? Effect.succeed(0)) ?? 0
+          expect(Math.abs(modified - generation.mtime)).toBeLessThan(mtime)
+        })
+      )
+    }
+
+    if (capabilities.paces === true) {
+      it.scopedLive("waits until its bytes may go out, and counts them", () =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          const size = 1_000_000
+          const content = pattern(size)
+          const { generation } = yield* source.write("file.bin", content)
+          const to = far.target()
+          const asked = yield* Deferred.make<void>()
+          let allow = () => {}
+          const allowed = new Promise<void>((resolve) => {
+            allow = resolve
+          })
+          const granted: Array<number> = []
+          const task = makeTask(generation, to, {
+            pace: {
+              chunk: () => 64 * 1024,
+              wait: async (bytes) => {
+                Deferred.unsafeDone(asked, Effect.void)
+                await allowed
+                granted.push(bytes)
+              }
+            }
+          })
+          const fiber = yield* Effect.fork(connection.deliver(task))
+          yield* Deferred.await(asked)
+          expect(granted).toEqual([])
+          expect((yield* far.read(to.target, "file.bin"))?.byteLength ?? 0).toBe(0)
+          allow()
+          expect(yield* Fiber.join(fiber)).toMatchObject({ bytes: size })
+          expect(Math.max(...granted)).toBeLessThanOrEqual(64 * 1024)
+          expect(granted.reduce((sum, bytes) => sum + bytes, 0)).toBeGreaterThanOrEqual(size)
+          expect(sha256((yield* far.read(to.target, "file.bin")) ?? Buffer.of())).toBe(sha256(content))
+        })
+      )
+    }
+
+    const { resumes } = capabilities
+    if (resumes !== undefined) {
+      describe("a large upload that is cut", () => {
+        const size = 20 * 1024 * 1024
+        const cutAfter = 12 * 1024 * 1024
+
+        /** The first attempt, which sends so many bytes and is cut then; and what it has noted. */
+        const begin = (how: "interrupted" | "cut") =>
+          Effect.gen(function* () {
+            const { connection, far, source } = yield* setUp
+            const to = far.target()
+            const content = pattern(size)
+            const { generation } = yield* source.write("large.bin", content)
+            const reached = yield* Deferred.make<void>()
+            let noted: string | null = null
+            let notedFirst = true
+            let sent = 0
+            const note = (resume: string | null) =>
+              Effect.sync(() => {
+                if (sent > 0 && resume !== null && noted === null) notedFirst = false
+                noted = resume
+              })
+            const first = makeTask(generation, to, {
+              note,
+              pace: {
+                chunk: () => 256 * 1024,
+                wait: (bytes) => {
+                  if (sent + bytes <= cutAfter) {
+                    sent += bytes
+                    return Promise.resolve()
+                  }
+                  Deferred.unsafeDone(reached, Effect.void)
+                  return new Promise(() => undefined)
+                }
+              }
+            })
+            const fiber = yield* Effect.fork(connection.deliver(first))
+            yield* Deferred.await(reached)
+            // what was handed on is on its way yet
+            yield* Effect.sleep(200)
+            if (how === "cut" && far.cut !== undefined) {
+              yield* far.cut
+              const error = yield* failure(Fiber.join(fiber))
+              expect(["TransientError", "LaneDownError"]).toContain(error._tag)
+            } else {
+              yield* Fiber.interrupt(fiber)
+            }
+            expect(notedFirst).toBe(true)
+            const resume: string | null = noted
+            if (resume === null) return yield* Effect.dieMessage("nothing was noted")
+
+            let again = 0
+            const second: Task = {
+              ...first,
+              delivery: { ...first.delivery, attempts: 1, resume },
+              temp: tempName(lastDelivery, 2),
+              stale: [first.temp],
+              pace: {
+                chunk: () => 256 * 1024,
+                wait: (bytes) => {
+                  again += bytes
+                  return Promise.resolve()
+                }
+              }
+            }
+            const whole = Effect.gen(function* () {
+              const receipt = yield* connection.deliver(second)
+              expect(receipt).toMatchObject({ bytes: size, name: "large.bin" })
+              if (capabilities.hashes) expect(receipt.sha256).toBe(sha256(content))
+              expect(yield* far.list(to.target)).toEqual(["large.bin"])
+              expect(sha256((yield* far.read(to.target, "large.bin")) ?? Buffer.of())).toBe(sha256(content))
+              return again
+            })
+            return { connection, far, to, resume, second, whole }
+          })
+
+        it.scopedLive.each(["interrupted", "cut"] as const)("goes on from there: %s", (how) =>
+          Effect.gen(function* () {
+            const begun = yield* begin(how)
+            expect(yield* begun.whole).toBeLessThanOrEqual(size - 4 * 1024 * 1024)
+          })
+        )
+
+        it.scopedLive("is not published before it is whole, and goes on after a restart as well", () =>
+          Effect.gen(function* () {
+            const { connection, far, second, to, whole } = yield* begin("interrupted")
+            expect(yield* far.read(to.target, "large.bin")).toBeUndefined()
+            const restarted = { ...second, delivery: { ...second.delivery, interrupted: true } }
+            expect(yield* connection.recover(restarted)).toEqual(Option.none())
+            expect(yield* whole).toBeLessThanOrEqual(size - 4 * 1024 * 1024)
+          })
+        )
+
+        it.scopedLive("is cleared away once it is given up", () =>
+          Effect.gen(function* () {
+            const { connection, far, second, to } = yield* begin("interrupted")
+            expect(connection.discard).toBeDefined()
+            yield* connection.discard?.(second) ?? Effect.void
+            expect(yield* far.list(to.target)).toEqual([])
+            // that it is gone already is fine
+            yield* connection.discard?.(second) ?? Effect.void
+          })
+        )
+
+        if (resumes === "temp") {
+          const wrong: ReadonlyArray<readonly [string, (there: Buffer) => Buffer]> = [
+            ["something else", (there) => pattern(there.byteLength, 7)],
+            ["longer than the file", (there) => Buffer.concat([there, pattern(size)])],
+            ["gone", () => Buffer.of()]
+          ]
+          it.scopedLive.each(wrong)("is sent from the beginning where what lies there is %s", ([, change]) =>
+            Effect.gen(function* () {
+              const { far, resume, to, whole } = yield* begin("interrupted")
+              const look = Effect.map(far.read(to.target, resume), (bytes) => Buffer.from(bytes ?? []))
+              let there = yield* look
+              // what was on its way may be written yet
+              for (let before = -1; before !== there.byteLength; there = yield* look) {
+                before = there.byteLength
+                yield* Effect.sleep(100)
+              }
+              yield* far.put(to.target, resume, change(there))
+              expect(yield* whole).toBeGreaterThanOrEqual(size)
+            })
+          )
+
+          it.scopedLive("is cut again, and goes on from where it is then", () =>
+            Effect.gen(function* () {
+              const { connection, resume, second, whole } = yield* begin("interrupted")
+              const reached = yield* Deferred.make<void>()
+              let sent = 0
+              const between = {
+                ...second,
+                pace: {
+                  chunk: () => 256 * 1024,
+                  wait: (bytes: number) => {
+                    sent += bytes
+                    if (sent <= 4 * 1024 * 1024) return Promise.resolve()
+                    Deferred.unsafeDone(reached, Effect.void)
+                    return new Promise<void>(() => undefined)
+                  }
+                }
+              }
+              const fiber = yield* Effect.fork(connection.deliver(between))
+              yield* Deferred.await(reached)
+              yield* Effect.sleep(200)
+              yield* Fiber.interrupt(fiber)
+              expect(between.delivery.resume).toBe(resume)
+              expect(yield* whole).toBeLessThanOrEqual(size - 10 * 1024 * 1024)
+            })
+          )
+        }
+      })
+    }
 
     it.scopedLive("does not send a source that has changed, is gone, or is no longer a file", () =>
       Effect.gen(function* () {
@@ -485,13 +800,26 @@ export const destinationContract = (subject: Subject): void => {
         const size = 64 * 1024 * 1024
         const { generation } = yield* source.sparse("large.bin", size)
         const begun = yield* Deferred.make<void>()
-        const first = makeTask(generation, to, { progress: () => Deferred.unsafeDone(begun, Effect.void) })
+        let resume: string | null = null
+        const first = makeTask(generation, to, {
+          progress: () => Deferred.unsafeDone(begun, Effect.void),
+          note: (value) =>
+            Effect.sync(() => {
+              resume = value
+            })
+        })
         const fiber = yield* Effect.fork(connection.deliver(first))
         yield* Deferred.await(begun)
         yield* Fiber.interrupt(fiber)
         const size1 = (yield* far.read(to.target, "large.bin"))?.byteLength
         expect([undefined, size]).toContain(size1)
-        const second = { ...first, temp: tempName(lastDelivery, 2), stale: [first.temp], progress: () => undefined }
+        const second = {
+          ...first,
+          delivery: { ...first.delivery, resume },
+          temp: tempName(lastDelivery, 2),
+          stale: [first.temp],
+          progress: () => undefined
+        }
         expect(yield* connection.deliver(second)).toMatchObject({ bytes: size })
         expect(yield* far.list(to.target)).toEqual(["large.bin"])
       })
@@ -581,6 +909,31 @@ export const destinationContract = (subject: Subject): void => {
         const error = yield* failure(connection.deliver(makeTask(generation, far.down)))
         expect(error._tag).toBe("LaneDownError")
         expect(error.message).toContain("Check host and port")
+      })
+    )
+
+    it.scopedLive("finds out what the target can do, in order, and leaves nothing and touches nothing", () =>
+      Effect.gen(function* () {
+        const { connection, far } = yield* setUp
+        if (connection.probe === undefined) return
+        const to = far.target()
+        yield* far.put(to.target, "other.txt", Buffer.from("a stranger's"))
+        const findings = yield* connection.probe({ ...to, temp: tempName(0, 0) })
+        expect(findings.filter(({ state }) => state === "no")).toEqual([])
+        expect(findings).toEqual(Findings.sorted(findings))
+        expect(findings.map(({ what }) => what)).toContain("writable")
+        expect(yield* far.list(to.target)).toEqual(["other.txt"])
+        expect(Buffer.from((yield* far.read(to.target, "other.txt")) ?? []).toString()).toBe("a stranger's")
+      })
+    )
+
+    it.scopedLive("finds out that nobody answers", () =>
+      Effect.gen(function* () {
+        const { connection, far } = yield* setUp
+        if (connection.probe === undefined || far.down === undefined) return
+        const findings = yield* connection.probe({ ...far.down, temp: tempName(0, 0) })
+        expect(findings).toMatchObject([{ what: "reachable", state: "no" }])
+        expect(findings[0]?.found).toContain("Check host and port")
       })
     )
   })

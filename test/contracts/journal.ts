@@ -487,6 +487,98 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(paths(yield* claim())).toEqual(["a", "b", "c", "f"])
       }))
 
+    test("keeps a note of what was begun at the target, until it is delivered or cleared away", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* admit(admission(found("a")))
+        const first = yield* claimOne
+        yield* journal.note(first.id, "upload 7, part 3")
+        expect((yield* get(first.id)).resume).toBe("upload 7, part 3")
+        // over a failure, a restart, and a return from the dead
+        yield* conclude(failedNow(first, "RETRY_WAIT", { due: 0 }))
+        const second = yield* claimOne
+        expect(second.resume).toBe("upload 7, part 3")
+        yield* journal.recover
+        const third = yield* claimOne
+        expect(third).toMatchObject({ resume: "upload 7, part 3", interrupted: true })
+        yield* conclude(failedNow(third, "DEAD"))
+        yield* journal.replay([third.id])
+        const fourth = yield* claimOne
+        expect(fourth.resume).toBe("upload 7, part 3")
+        yield* journal.note(fourth.id, null)
+        expect((yield* get(fourth.id)).resume).toBeNull()
+        yield* journal.note(fourth.id, "upload 8")
+        yield* conclude(deliveredNow(fourth))
+        expect(yield* get(fourth.id)).toMatchObject({ state: "DELIVERED", resume: null })
+        expect(yield* journal.litter("memory://one", 10)).toEqual([])
+      }))
+
+    test("lists as litter what was given up and has left something, and nothing else", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const ends = ["DEAD", "AMBIGUOUS", "SKIPPED", "SUPERSEDED", "RETRY_WAIT", "BLOCKED", "PENDING"] as const
+        const names = [...ends, "CANCELLED", "DELIVERED", "SENDING", "CLEAN"]
+        yield* admit(...names.map((name) => admission(found(name))))
+        const claimed = yield* claim()
+        const one = (name: string) => Effect.fromNullable(claimed.find(({ generation }) => generation.path === name))
+        for (const { generation, id } of claimed) {
+          if (generation.path !== "CLEAN") yield* journal.note(id, `of ${generation.path}`)
+        }
+        for (const state of ends) yield* conclude(failedNow(yield* one(state), state, { due: 9e15 }))
+        yield* conclude(deliveredNow(yield* one("DELIVERED")), failedNow(yield* one("CLEAN"), "DEAD"))
+        const cancelled = yield* one("CANCELLED")
+        yield* conclude(failedNow(cancelled, "RETRY_WAIT", { due: 9e15 }))
+        yield* journal.cancel([cancelled.id])
+        yield* admit(admission(found("other"), [target("two")]))
+        const [other] = yield* claim("memory://two")
+        yield* journal.note(other?.id ?? cancelled.id, "of the other lane")
+        yield* conclude(failedNow(other ?? cancelled, "DEAD"))
+
+        const litter = yield* journal.litter("memory://one", 100)
+        expect(litter.map(({ resume }) => resume)).toEqual([
+          "of DEAD",
+          "of AMBIGUOUS",
+          "of SKIPPED",
+          "of SUPERSEDED",
+          "of CANCELLED"
+        ])
+        expect(litter[0]).toMatchObject({ target: target(), name: "DEAD", generation: { source: "/inbox" } })
+        expect((yield* journal.litter("memory://one", 2)).map(({ resume }) => resume)).toEqual([
+          "of DEAD",
+          "of AMBIGUOUS"
+        ])
+        // its lane is to be opened for it alone
+        const backlog = yield* journal.backlog
+        expect(backlog.find(({ lane }) => lane === "memory://two")).toEqual({
+          lane: "memory://two",
+          open: 0,
+          nextDue: null
+        })
+        expect(backlog.find(({ lane }) => lane === "memory://one")?.open).toBe(4)
+        yield* journal.note(litter[0]?.id ?? cancelled.id, null)
+        expect((yield* journal.litter("memory://one", 100)).length).toBe(4)
+        // what is brought back is litter no more
+        yield* journal.replay([cancelled.id])
+        expect((yield* journal.litter("memory://one", 100)).length).toBe(3)
+      }))
+
+    test("does not forget litter before it is cleared away", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* TestClock.setTime(1000)
+        yield* admit(admission(found("old")))
+        const old = yield* claimOne
+        yield* journal.note(old.id, "upload 1")
+        yield* conclude(failedNow(old, "RETRY_WAIT", { due: 0 }))
+        yield* admit(admission(found("old", 2)))
+        yield* TestClock.setTime(9000)
+        expect((yield* get(old.id)).state).toBe("SUPERSEDED")
+        expect(yield* journal.prune(5000)).toBe(0)
+        expect((yield* journal.litter("memory://one", 10)).map(({ id }) => id)).toEqual([old.id])
+        yield* journal.note(old.id, null)
+        expect(yield* journal.prune(5000)).toBe(1)
+      }))
+
     test("cancels what is not under way", () =>
       Effect.gen(function* () {
         const journal = yield* Journal

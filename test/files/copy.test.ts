@@ -43,6 +43,8 @@ const job = (name: string, fields: Partial<CopyJob> = {}): CopyJob => ({
   chosen: null,
   move: false,
   sync: true,
+  verify: "auto",
+  names: "strict",
   ...fields
 })
 

@@ -94,6 +94,7 @@ export const lane: LaneStatus = {
   reason: 'connection refused: is "host" running?',
   probe: 9_000,
   concurrency: 4,
+  limit: 2,
   queued: 3,
   sending: [
     { delivery: DeliveryId.make(1), file: "a", destination: "ftp://user@host/in/a", size: 9, bytes: 4, started: 1 }

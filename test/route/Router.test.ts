@@ -67,6 +67,25 @@ describe("Router", () => {
     })
   })
 
+  it("writes names as the target wants them", () => {
+    const out = route("out", undefined, "/out/strict", "/out/portable")
+    const targets = out.targets.map((one, index) =>
+      index === 0 ? one : { ...one, target: { ...one.target, options: { ...one.target.options, names: "portable" } } }
+    ) satisfies Route["targets"]
+    const settings = { routes: [{ ...out, targets }] }
+    const path = RelPath.make("a:b/c\u202ed\udcff")
+    expect(
+      Router.compile(settings)
+        .route(source, path)
+        .map(({ name }) => name)
+    ).toEqual(["a:b/c\u202ed\udcff", "a%3Ab/c%E2%80%AEd%FF"])
+    expect(Router.explain(settings, source, path).locations).toEqual([
+      "/out/strict/a:b/c\\u{202e}d\\xff",
+      "/out/portable/a%3Ab/c%E2%80%AEd%FF"
+    ])
+    expect(Router.compile(settings).ruleset).not.toBe(Router.compile({ routes: [out] }).ruleset)
+  })
+
   it("sends a file to one place once", () => {
     const twice = [route("a", ["pdf"], "/out/x", "/out/y"), route("b", undefined, "/out/y", "/out/z")]
     const placements = Router.compile({ routes: twice }).route(source, RelPath.make("a.pdf"))

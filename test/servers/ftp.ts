@@ -2,6 +2,7 @@
  * An FTP server in this process: enough of RFC 959, 2428 and 3659 for a client that uploads, with its files in memory,
  * and with faults on demand. The real one is in vsftpd.ts; this one does what a real one can't be made to do.
  */
+import { createHash } from "node:crypto"
 import { createServer, type Server, type Socket } from "node:net"
 import { createSecureContext, TLSSocket } from "node:tls"
 import { Effect, type Scope } from "effect"
@@ -22,8 +23,12 @@ export type FtpFault = { readonly verb: string } & (
   | { readonly kind: "half"; readonly bytes: number }
   /** STOR: after so many bytes this line, and the data connection is closed. */
   | { readonly kind: "replyAfter"; readonly bytes: number; readonly line: string }
-  /** STOR: the data connection is not read. */
-  | { readonly kind: "deaf" }
+  /** STOR: the data connection is not read, or a byte each second. */
+  | { readonly kind: "deaf" | "drip" }
+  /** The answer comes a byte at a time, each after so many milliseconds. */
+  | { readonly kind: "slowly"; readonly every: number }
+  /** STOR: everything is read, and no answer comes. */
+  | { readonly kind: "mute" }
 )
 
 export interface FtpOptions {
@@ -37,6 +42,18 @@ export interface FtpOptions {
   readonly noOverwrite?: boolean
   /** MKD, STOR and so on are refused. */
   readonly readOnly?: boolean
+  /** Names for the same that differ by case only. */
+  readonly folds?: boolean
+  /** Temp files are left out of listings. */
+  readonly hides?: boolean
+  /** Files may be stored, and no more: not measured, listed, read or removed. */
+  readonly writeOnly?: boolean
+  /** More features, as FEAT says them: MLST, HASH SHA-256*, RANG STREAM, XSHA256. */
+  readonly features?: ReadonlyArray<string>
+  /** REST is taken, and ignored by STOR. */
+  readonly forgetful?: boolean
+  /** What the first line says of it. */
+  readonly greeting?: string
   /** Received bytes are counted and dropped. */
   readonly discard?: boolean
   readonly port?: number
@@ -54,7 +71,9 @@ export interface FtpServer {
   readonly put: (path: string, bytes: Uint8Array) => void
   readonly folders: ReadonlySet<string>
   readonly removeFolder: (path: string) => void
+  /** As MDTM says them. */
   readonly mtimes: ReadonlyMap<string, string>
+  readonly touch: (path: string, mtime: number) => void
   /** Control lines received, as RelPaths, passwords included. */
   readonly commands: ReadonlyArray<string>
   /** Control connections that were opened, and those that are open. */
@@ -113,6 +132,9 @@ export const startFtpServer = (options: FtpOptions = {}): Effect.Effect<FtpServe
         state.folders.delete(path)
       },
       mtimes: state.mtimes,
+      touch: (path, mtime) => {
+        state.mtimes.set(path, new Date(mtime).toISOString().replace(/\.\d+Z$|[-:T]/g, ""))
+      },
       commands: state.commands,
       connections: () => connections,
       open: () => sockets.size,
@@ -139,6 +161,8 @@ class Session {
   private busy: Promise<void> = Promise.resolve()
   private passive: { readonly server: Server; readonly socket: Promise<Socket> } | undefined
   private protect = false
+  /** Of the next transfer or hash. */
+  private range: readonly [first: number, last: number] = [0, Number.NaN]
 
   constructor(
     private readonly state: State,
@@ -151,7 +175,8 @@ class Session {
     this.listen()
     const fault = this.fault("CONNECT")
     if (fault?.kind === "silent") return
-    this.reply(fault?.kind === "reply" ? fault.line : "220 Test server")
+    if (fault?.kind === "slowly") this.slowly(fault.every)
+    this.reply(fault?.kind === "reply" ? fault.line : `220 ${this.state.options.greeting ?? "Test server"}`)
     if (fault?.kind === "reply") this.socket.end()
   }
 
@@ -171,9 +196,27 @@ class Session {
     })
   }
 
+  private slowly(every: number) {
+    this.reply = (line) => {
+      const bytes = Array.from(`${line}\r\n`)
+      const timer = setInterval(() => {
+        const next = bytes.shift()
+        if (next === undefined || this.socket.destroyed) clearInterval(timer)
+        else this.socket.write(next, "latin1")
+      }, every)
+    }
+  }
+
   private fault(verb: string): FtpFault | undefined {
     const index = this.state.faults.findIndex((fault) => fault.verb === verb)
     return index < 0 ? undefined : this.state.faults.splice(index, 1)[0]
+  }
+
+  /** The name as it is there already, where cases are not told apart. */
+  private spelled(path: string): string {
+    if (this.state.options.folds !== true || this.state.files.has(path)) return path
+    for (const other of this.state.files.keys()) if (other.toLowerCase() === path.toLowerCase()) return other
+    return path
   }
 
   private reply(line: string) {
@@ -198,6 +241,9 @@ class Session {
         await this.run(verb, argument, undefined)
         return void this.socket.destroy()
       }
+      case "slowly":
+        this.slowly(fault.every)
+        return this.run(verb, argument, undefined)
       default:
         return this.run(verb, argument, fault)
     }
@@ -232,7 +278,9 @@ class Session {
         return this.reply(
           [
             "211-Features",
-            ...["UTF8", "EPSV", "SIZE", "MFMT"].filter((f) => options.without?.includes(f) !== true),
+            ...["UTF8", "EPSV", "SIZE", "MDTM", "MFMT", "REST STREAM", ...(options.features ?? [])].filter(
+              (f) => options.without?.includes(f.replace(/ .*/, "")) !== true
+            ),
             "211 End"
           ]
             .join("\r\n ")
@@ -252,7 +300,7 @@ class Session {
 
   private async runLoggedIn(verb: string, argument: string, fault: FtpFault | undefined): Promise<void> {
     const { files, folders, mtimes, options } = this.state
-    const path = argument.startsWith("/") ? argument : `${this.folder}/${argument}`
+    const path = this.spelled(argument.startsWith("/") ? argument : `${this.folder}/${argument}`)
     const parent = path.slice(0, path.lastIndexOf("/")) || "/"
     switch (verb) {
       case "PWD":
@@ -265,7 +313,7 @@ class Session {
         folders.add(path)
         return this.reply("257 created")
       case "SIZE": {
-        const file = files.get(path)
+        const file = options.writeOnly === true ? undefined : files.get(path)
         return this.reply(file === undefined ? "550 Could not get file size." : `213 ${file.byteLength}`)
       }
       case "MFMT": {
@@ -273,7 +321,44 @@ class Session {
         mtimes.set(argument.slice(space + 1), argument.slice(0, space))
         return this.reply(`213 Modify=${argument.slice(0, space)}`)
       }
+      case "MDTM": {
+        const file = files.get(path)
+        if (file === undefined || options.writeOnly === true) return this.reply("550 Could not get file time.")
+        return this.reply(`213 ${mtimes.get(path) ?? "20200101000000"}`)
+      }
+      case "MLST": {
+        const file = files.get(path)
+        if (file === undefined && !folders.has(path)) return this.reply("550 Nothing there.")
+        const facts =
+          file === undefined
+            ? "Type=dir;Modify=20200101000000;"
+            : `Type=file;Size=${file.byteLength};Modify=${mtimes.get(path) ?? "20200101000000"}.250;`
+        return this.reply(`250-Here it is\r\n ${facts} ${path}\r\n250 End`)
+      }
+      case "RANG":
+      case "REST": {
+        const [first = 0, last = Number.NaN] = argument.split(" ").map(Number)
+        this.range = [first, last]
+        return this.reply("350 OK")
+      }
+      case "HASH":
+      case "XSHA256": {
+        const file = files.get(path)
+        if (file === undefined) return this.reply("550 Nothing there.")
+        const [first, last] = this.range
+        this.range = [0, Number.NaN]
+        const bytes = Number.isNaN(last) ? file : file.subarray(first, last + 1)
+        const digest = createHash("sha256").update(bytes).digest("hex")
+        return this.reply(
+          verb === "HASH"
+            ? `213 SHA-256 ${first}-${first + bytes.byteLength} ${digest} ${path}`
+            : `250 ${digest.toUpperCase()}`
+        )
+      }
+      case "RETR":
+        return this.send(path)
       case "DELE":
+        if (options.writeOnly === true) return this.reply("550 Permission denied.")
         return this.reply(files.delete(path) ? "250 Deleted" : "550 Delete operation failed.")
       case "RNFR":
         this.renameFrom = path
@@ -284,6 +369,8 @@ class Session {
         if (options.noOverwrite === true && files.has(path)) return this.reply("550 File already exists.")
         files.delete(this.renameFrom)
         files.set(path, file)
+        const mtime = mtimes.get(this.renameFrom)
+        if (mtime !== undefined) mtimes.set(path, mtime)
         return this.reply("250 Rename successful.")
       }
       case "EPSV": {
@@ -330,12 +417,25 @@ class Session {
     return raw !== undefined && this.protect && tls !== undefined ? secure(raw, tls) : raw
   }
 
+  private async send(path: string) {
+    if (this.passive === undefined) return this.reply("425 Use EPSV or PASV first.")
+    const file = this.state.options.writeOnly === true ? undefined : this.state.files.get(path)
+    if (file === undefined) return this.reply("550 Failed to open file.")
+    this.reply("150 Here it comes")
+    const data = await this.data()
+    const [offset] = this.range
+    this.range = [0, Number.NaN]
+    data?.end(file.subarray(offset))
+    return this.reply("226 Done")
+  }
+
   private async list(folder: string) {
+    if (this.state.options.writeOnly === true) return this.reply("550 Permission denied.")
     if (this.passive === undefined) return this.reply("425 Use EPSV or PASV first.")
     this.reply("150 Here it comes")
     const data = await this.data()
     const lines = Array.from(this.state.files, ([path, bytes]) =>
-      path.slice(0, path.lastIndexOf("/")) === folder
+      path.slice(0, path.lastIndexOf("/")) === folder && !(this.state.options.hides === true && path.includes("/.fd-"))
         ? `-rw-r--r-- 1 ftp ftp ${String(bytes.byteLength).padStart(12)} Jan 01 00:00 ${path.slice(path.lastIndexOf("/") + 1)}\r\n`
         : ""
     )
@@ -346,16 +446,25 @@ class Session {
   private async store(path: string, fault: FtpFault | undefined) {
     if (this.passive === undefined) return this.reply("425 Use EPSV or PASV first.")
     const { files, options } = this.state
-    files.set(path, Buffer.alloc(0))
+    const [offset] = options.forgetful === true ? [0] : this.range
+    this.range = [0, Number.NaN]
+    const before = (files.get(path) ?? Buffer.of()).subarray(0, offset)
+    files.set(path, before)
     // as on a disk, what comes in for a file that was deleted meanwhile goes nowhere
     const keep = (bytes: Uint8Array) => {
-      if (files.has(path)) files.set(path, bytes)
+      if (files.has(path)) files.set(path, offset === 0 ? bytes : Buffer.concat([before, bytes]))
     }
     this.reply("150 Ok to send data.")
     const data = await this.data()
     if (data === undefined) return
     if (fault?.kind === "deaf") {
       data.pause()
+      return
+    }
+    if (fault?.kind === "drip") {
+      data.pause()
+      const timer = setInterval(() => data.read(1), 1000)
+      data.once("close", () => clearInterval(timer))
       return
     }
     const chunks: Array<Buffer> = []
@@ -384,6 +493,7 @@ class Session {
     }
     if (options.discard === true) keep(new Weightless(bytes))
     else keep(Buffer.concat(chunks).subarray(0, fault?.kind === "half" ? fault.bytes : bytes))
+    if (fault?.kind === "mute") return
     return this.reply("226 Transfer complete.")
   }
 }

@@ -2,7 +2,7 @@
  * An HTTP server that keeps what is uploaded to it, and misbehaves on demand.
  *
  * A PUT stores its body under the decoded path; a multipart POST stores each file part under path + "/" + filename.
- * Paths are RelPaths: bytes that are not UTF-8 survive.
+ * Paths are RelPaths: bytes that are not UTF-8 survive. HEAD, GET, DELETE and OPTIONS do what they do elsewhere.
  */
 import { createHash } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
@@ -45,12 +45,18 @@ export type HttpFault =
   | { readonly kind: "silent" }
   /** Never reads the body. */
   | { readonly kind: "deaf" }
+  /** Reads everything, and then answers a byte every so many milliseconds. */
+  | { readonly kind: "drip"; readonly every: number }
+  /** Stores something else than what it is sent. */
+  | { readonly kind: "store"; readonly bytes: Uint8Array }
 
 export interface HttpServer {
   /** `http://127.0.0.1:port` */
   readonly url: string
   readonly port: number
   readonly files: Map<string, Uint8Array>
+  /** `Last-Modified` of files, in milliseconds since the epoch. */
+  readonly modified: Map<string, number>
   /** Requests that were received whole, in order. */
   readonly received: ReadonlyArray<Received>
   /** Requests that were begun. */
@@ -69,10 +75,21 @@ export const startHttpServer = (
     readonly port?: number
     /** Speaks https. */
     readonly tls?: { readonly key: string; readonly cert: string }
+    /** Gives `Repr-Digest`, where it is asked for the file. */
+    readonly digests?: boolean
+    /** Does not know `If-None-Match`. */
+    readonly unconditional?: boolean
+    /** Methods that are answered by 405, and not in `Allow`. */
+    readonly without?: ReadonlyArray<string>
+    /** Never says "100 Continue". */
+    readonly noContinue?: boolean
+    /** Sent with every answer. */
+    readonly headers?: Record<string, string>
   } = {}
 ): Effect.Effect<HttpServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const files = new Map<string, Uint8Array>()
+    const modified = new Map<string, number>()
     const received: Array<Received> = []
     const faults: Array<HttpFault> = []
     let always: HttpFault | null = null
@@ -82,6 +99,7 @@ export const startHttpServer = (
 
     const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
       begun += 1
+      for (const [name, value] of Object.entries(options.headers ?? {})) response.setHeader(name, value)
       const fault = faults.shift() ?? always
       if (fault?.kind === "deaf") return
       if (fault?.kind === "answer" && fault.early === true) {
@@ -90,6 +108,7 @@ export const startHttpServer = (
         response.once("finish", () => request.socket.destroySoon())
         return
       }
+      if (/^100-continue$/i.test(request.headers.expect ?? "") && options.noContinue !== true) response.writeContinue()
       const hash = createHash("sha256")
       const chunks: Array<Uint8Array> = []
       let bytes = 0
@@ -125,9 +144,45 @@ export const startHttpServer = (
         response.end("as you wish")
         return
       }
+      if (fault?.kind === "drip") {
+        const drip = setInterval(() => request.socket.write("H"), fault.every)
+        request.socket.once("close", () => clearInterval(drip))
+        return
+      }
       const path = decodePath(request.url ?? "")
+      if (options.without?.includes(request.method ?? "") === true) {
+        response.writeHead(405).end()
+        return
+      }
+      const there = files.get(path)
+      switch (request.method) {
+        case "OPTIONS":
+          response.setHeader("allow", methods.filter((one) => options.without?.includes(one) !== true).join(", "))
+          response.writeHead(204).end()
+          return
+        case "DELETE":
+          response.writeHead(files.delete(path) ? 204 : 404).end()
+          return
+        case "HEAD":
+        case "GET":
+          if (there === undefined) {
+            response.writeHead(404).end()
+            return
+          }
+          response.setHeader("content-length", there.byteLength)
+          response.setHeader("last-modified", new Date(modified.get(path) ?? Date.now()).toUTCString())
+          if (options.digests === true) {
+            response.setHeader("repr-digest", `sha-256=:${createHash("sha256").update(there).digest("base64")}:`)
+          }
+          response.writeHead(200).end(request.method === "GET" ? there : undefined)
+          return
+      }
+      if (request.headers["if-none-match"] === "*" && there !== undefined && options.unconditional !== true) {
+        response.writeHead(412).end()
+        return
+      }
       if (options.discard !== true) {
-        if (parts.length === 0) files.set(path, body)
+        if (parts.length === 0) files.set(path, fault?.kind === "store" ? fault.bytes : body)
         for (const part of parts) files.set(`${path.replace(/\/$/, "")}/${filenameOf(part)}`, part.content)
       }
       response.writeHead(201).end("stored")
@@ -138,6 +193,8 @@ export const startHttpServer = (
     }
     const server = options.tls === undefined ? createServer(listener) : createSecureServer(options.tls, listener)
     server.requestTimeout = 0
+    // it is up to the handler to say "100 Continue"
+    server.on("checkContinue", listener)
     server.on("connection", (socket) => {
       connections += 1
       sockets.add(socket)
@@ -158,6 +215,7 @@ export const startHttpServer = (
       url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
       port,
       files,
+      modified,
       received,
       begun: () => begun,
       connections: () => connections,
@@ -169,6 +227,8 @@ export const startHttpServer = (
       }
     }
   })
+
+const methods = ["OPTIONS", "HEAD", "GET", "PUT", "POST", "PATCH", "DELETE"]
 
 export const portOf = (address: AddressInfo | string | null): number =>
   typeof address === "object" && address !== null ? address.port : 0

@@ -1,5 +1,5 @@
 /**
- * `node sink.mjs http|ftp`: counts what it is sent and forgets it. It reads in pauses, so that a sender without
+ * `node sink.mjs http|ftp|webdav`: counts what it is sent and forgets it. It reads in pauses, so that a sender without
  * back-pressure piles up what it has. Tells its parent the port.
  */
 import { createServer as createHttpServer } from "node:http"
@@ -56,5 +56,23 @@ const http = () =>
     )
   })
 
-const server = process.argv[2] === "ftp" ? ftp() : http()
+/** As a WebDAV server that does not list: only the size of what was stored last is remembered. */
+const webdav = () => {
+  let size = 0
+  return createHttpServer((request, response) => {
+    if (request.method === "HEAD" && request.url.endsWith(".tmp")) {
+      response.writeHead(200, { "content-length": size }).end()
+      return
+    }
+    drain(request).then(
+      (bytes) => {
+        if (request.method === "PUT") size = bytes
+        response.writeHead({ PROPFIND: 405, HEAD: 404 }[request.method] ?? 201).end()
+      },
+      () => request.socket.destroy()
+    )
+  })
+}
+
+const server = { ftp, webdav, http }[process.argv[2]]()
 server.listen(0, "127.0.0.1", () => process.send(server.address().port))

@@ -3,7 +3,7 @@
  * `/upload`.
  */
 import { spawn, type ChildProcess } from "node:child_process"
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { existsSync } from "node:fs"
 import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
@@ -26,11 +26,25 @@ export interface Vsftpd {
   /** By absolute path at the server, as a RelPath. */
   readonly read: (path: string) => Effect.Effect<Uint8Array | undefined>
   readonly put: (path: string, bytes: Uint8Array) => Effect.Effect<void>
+  /** In milliseconds since the epoch. */
+  readonly modified: (path: string) => Effect.Effect<number | undefined>
+  readonly touch: (path: string, mtime: number) => Effect.Effect<void>
   /** Every file below a folder, as absolute paths. */
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<string>>
 }
 
-export const startVsftpd: Effect.Effect<Vsftpd, never, Scope.Scope> = Effect.gen(function* () {
+export interface VsftpdOptions {
+  /** Only over TLS, whose data connections have to go on with the session of the control connection. */
+  readonly tls?: { readonly key: string; readonly cert: string; readonly implicit?: boolean }
+  /** How many connections it takes at once. */
+  readonly clients?: number
+}
+
+export const startVsftpd: Effect.Effect<Vsftpd, never, Scope.Scope> = Effect.suspend(() => startVsftpdWith({}))
+
+export const startVsftpdWith: (options: VsftpdOptions) => Effect.Effect<Vsftpd, never, Scope.Scope> = Effect.fn(
+  "startVsftpd"
+)(function* (options: VsftpdOptions) {
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "filedispatch-vsftpd-"))),
     (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
@@ -47,7 +61,30 @@ export const startVsftpd: Effect.Effect<Vsftpd, never, Scope.Scope> = Effect.gen
     const [name = "nobody", , uid = "65534", gid = "65534"] = entry ?? []
     // vsftpd runs no anonymous session in a root that it could write to
     await chown(join(root, "upload"), Number(uid), Number(gid))
-    await writeFile(config, lines(port, root, join(folder, "empty"), name).join("\n"))
+    const { clients, tls } = options
+    const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")]
+    if (tls !== undefined) {
+      await writeFile(cert, tls.cert)
+      await writeFile(key, tls.key, { mode: 0o600 })
+    }
+    const secure = [
+      "ssl_enable=YES",
+      "allow_anon_ssl=YES",
+      "force_anon_logins_ssl=YES",
+      "force_anon_data_ssl=YES",
+      "require_ssl_reuse=YES",
+      "ssl_ciphers=HIGH",
+      `implicit_ssl=${tls?.implicit === true ? "YES" : "NO"}`,
+      `rsa_cert_file=${cert}`,
+      `rsa_private_key_file=${key}`
+    ]
+    const all = [
+      ...lines(port, root, join(folder, "empty"), name),
+      ...(clients === undefined ? [] : [`max_clients=${clients}`]),
+      ...(tls === undefined ? [] : secure),
+      ""
+    ]
+    await writeFile(config, all.join("\n"))
     return { uid: Number(uid), gid: Number(gid) }
   })
   yield* Effect.acquireRelease(
@@ -76,6 +113,14 @@ export const startVsftpd: Effect.Effect<Vsftpd, never, Scope.Scope> = Effect.gen
         await writeFile(at(path), bytes)
         await chown(at(path), user.uid, user.gid)
       }),
+    modified: (path) =>
+      Effect.promise(() =>
+        stat(at(path)).then(
+          ({ mtimeMs }) => mtimeMs,
+          () => undefined
+        )
+      ),
+    touch: (path, mtime) => Effect.promise(() => utimes(at(path), mtime / 1000, mtime / 1000)),
     list: (path) => Effect.promise(() => walk(at(path), path))
   }
 })
@@ -99,8 +144,7 @@ const lines = (port: number, root: string, empty: string, user: string): Readonl
   `anon_root=${root}`,
   `ftp_username=${user}`,
   `nopriv_user=${user}`,
-  `secure_chroot_dir=${empty}`,
-  ""
+  `secure_chroot_dir=${empty}`
 ]
 
 const freePort: Effect.Effect<number> = Effect.async((resume) => {

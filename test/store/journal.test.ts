@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { SqlClient } from "@effect/sql"
+import { Migrator, SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Context, Effect, Either, Exit, Layer, Scope } from "effect"
 import { spawnSync } from "node:child_process"
 import { chmodSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
@@ -12,6 +13,7 @@ import { LogRepo } from "../../src/store/LogRepo.ts"
 import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
 import * as LogRepoSql from "../../src/store/LogRepoSql.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import { migrations } from "../../src/store/migrations/index.ts"
 import * as ReadSql from "../../src/store/ReadSql.ts"
 import * as Process from "../cli/process.ts"
 import { admission, deliveredNow, failedNow, found, journalContract, target } from "../contracts/journal.ts"
@@ -68,6 +70,63 @@ describe("JournalSql", () => {
         expect(all[2]?.id).toBeGreaterThan(first.last)
         const logs = yield* (yield* LogRepo).stats("day")
         expect(logs.reduce((sum, one) => sum + one.files, 0)).toBe(2)
+      }).pipe(Effect.provide(sqlite(file)))
+    })
+  )
+
+  it.scoped("takes over the database of an earlier version, with all that waits in it", () =>
+    Effect.gen(function* () {
+      const file = join(yield* Process.directory, "journal.db")
+      const earlier = Migrator.make({})({
+        loader: Migrator.fromRecord({ "0001_initial": migrations["0001_initial"] }),
+        table: "filedispatch_migrations"
+      })
+      // its targets had fewer options
+      const { url, scheme, lane, host, port, username, path } = target()
+      const { concurrency, conflict, fieldname, method, retry, secure, timeout, upload } = target().options
+      const definition = JSON.stringify({
+        url,
+        scheme,
+        lane,
+        host,
+        port,
+        username,
+        path,
+        options: { concurrency, conflict, fieldname, method, retry, secure, timeout, upload }
+      })
+      yield* Effect.gen(function* () {
+        yield* earlier
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`INSERT INTO journal VALUES ('the-id', 1)`
+        yield* sql`INSERT INTO targets VALUES (1, ${definition}, 'memory://one')`
+        yield* sql`INSERT INTO generations VALUES
+          (1, '/inbox', 'a', '1:2:101:1000:1000', 101, 5, 6, '{"_tag":"Keep"}', 'OPEN', 1, 'rules', NULL, 7)`
+        for (const [id, state] of [
+          [1, "PENDING"],
+          [2, "DEAD"]
+        ] as const) {
+          yield* sql`INSERT INTO deliveries
+            VALUES (${id}, 1, 1, 'memory://one', 'route-0', 'a', ${state}, 2, NULL, 'cut', NULL, 0, 1, 8, 9)`
+        }
+      }).pipe(Effect.provide(SqliteClient.layer({ filename: file })))
+      yield* Effect.gen(function* () {
+        const journal = yield* Journal
+        expect(journal.id).toBe("the-id")
+        expect(yield* journal.litter("memory://one", 10)).toEqual([])
+        const [delivery, ...others] = yield* claim()
+        expect(others).toEqual([])
+        expect(delivery).toMatchObject({
+          id: 1,
+          target: target(),
+          attempts: 2,
+          reason: "cut",
+          resume: null,
+          interrupted: true,
+          generation: { path: "a", size: 101 }
+        })
+        if (delivery !== undefined) yield* journal.note(delivery.id, "part 1")
+        expect(yield* journal.recover).toBe(1)
+        expect((yield* claim())[0]?.resume).toBe("part 1")
       }).pipe(Effect.provide(sqlite(file)))
     })
   )

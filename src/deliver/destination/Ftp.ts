@@ -1,334 +1,221 @@
 /**
- * `ftp` and `ftps`: binary and passive, over a pool of connections per lane.
+ * `ftp` and `ftps`: binary and passive, over a pool of connections per lane. What is common to all protocols with files
+ * and renames is in {@link Staging}; here is how FTP says it.
  *
- * A file is stored under a temp name in the folder of its final name, its size there is compared with what was sent
- * (vsftpd, for one, answers "226 Transfer complete" to half a file), and then it is renamed. So nobody sees a part of
- * it under its final name.
+ * The size is always compared: vsftpd, for one, answers "226 Transfer complete" to half a file. FTP's rename has no flag
+ * that would keep it from overwriting. `skip`, `rename` and `fail` look before they rename; a stranger's file that
+ * appears in between is overwritten. Where the server refuses to rename onto a file that is there, `overwrite` deletes
+ * that one first, and for that moment there is none.
  *
- * FTP's rename has no flag that would keep it from overwriting. `skip`, `rename` and `fail` look before they rename; a
- * stranger's file that appears in between is overwritten. Where the server refuses to rename onto a file that is
- * there, `overwrite` deletes that one first, and for that moment there is none.
+ * RFC 959; RFC 3659 (SIZE, MDTM, MLST, REST); draft-somers-ftp-mfxx (MFMT); draft-bryan-ftpext-hash (HASH, RANG).
  */
-import { Effect, type Layer, Option } from "effect"
-import type { Receipt } from "../../domain/Delivery.ts"
-import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import type { FTPResponse } from "basic-ftp"
+import { Effect, Option, type Layer } from "effect"
+import { PermanentError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
-import { location } from "../../domain/Target.ts"
+import type { Target } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
-import * as SourceReader from "../SourceReader.ts"
-import { makePool, readable, wire, type FtpClient, type FtpPool, type PoolOptions } from "./FtpClient.ts"
+import * as Staging from "../Staging.ts"
+import { wire, type FtpClient, type Options } from "./FtpClient.ts"
+import { readable, refusal } from "./FtpErrors.ts"
+import * as FtpPool from "./FtpPool.ts"
 
-export type Options = PoolOptions
+export type { Options } from "./FtpClient.ts"
 
 export const make = (options: Options = {}): Effect.Effect<Destination.Destination> =>
   Effect.succeed({
     schemes: ["ftp", "ftps"],
     protocol: "ftp",
     worker: "FTP worker",
-    conflicts: ["overwrite", "skip", "rename", "fail"],
-    open: () =>
-      Effect.map(makePool(options), (pool) => {
-        const lane: Lane = { pool, folders: new Set(), publishing: Effect.unsafeMakeSemaphore(1) }
-        return { deliver: (task) => deliver(lane, task), recover: (task) => recover(lane, task) }
-      })
+    conflicts: ["overwrite", "skip", "rename", "fail", "newer", "backup"],
+    open: (lane, open) =>
+      Staging.open(
+        {
+          sessions: () =>
+            Effect.map(FtpPool.make(options), (pool) => {
+              const sessions = new WeakMap<FtpClient, Staging.Session>()
+              return {
+                get: (target, secrets) =>
+                  Effect.map(pool.get(target, secrets), (client) => {
+                    const session = sessions.get(client) ?? sessionOf(client, target)
+                    sessions.set(client, session)
+                    return session
+                  })
+              }
+            }),
+          refuses: (path) =>
+            /[\r\n]/.test(path) ? "its name has a line break in it, which FTP can't carry" : undefined
+        },
+        lane,
+        open
+      )
   })
 
 export const layer = (options: Options = {}): Layer.Layer<never, never, Destination.Destinations> =>
   Destination.layer(make(options))
 
-interface Lane {
-  readonly pool: FtpPool
-  /** Folders at the server that are known to be there, as wire paths. */
-  readonly folders: Set<string>
-  /** Held from the look at a name until it is taken: two workers must not find the same one free. */
-  readonly publishing: Effect.Semaphore
+const sessionOf = (client: FtpClient, target: Target): Staging.Session => {
+  const { features } = client
+  const facts = features.has("MLST")
+  const dates = datesOf(client)
+  const hash = hashing(client)
+  /** Set where neither SIZE nor a listing shows what was stored, as with an account that may only write. */
+  let blind = false
+
+  const stat = (path: string): Effect.Effect<Staging.Stat | undefined, DeliveryError> => {
+    const place = wire(path) === "" ? "/" : wire(path)
+    return facts ? statByFacts(client, target, place) : statByCommands(client, place)
+  }
+
+  return {
+    home: Effect.sync(() => RelPath.fromBytes(Buffer.from(client.home, "latin1"))),
+    stat,
+    store: (upload) =>
+      Effect.gen(function* () {
+        const place = wire(upload.path)
+        const dating = dates.lines(place, upload.mtime)
+        // where nothing is asked in between, the rename can follow at once
+        const then = [`SIZE ${place}`, ...dating, ...(hash === undefined ? [`RNFR ${place}`] : [])]
+        const [answer, measured, dated] = yield* client.store(upload, place, then)
+        if (dating.length > 0) dates.heard(dated)
+        const said = readable(answer?.message ?? "")
+        const size = sizeIn(measured)
+        if (size !== undefined || blind) return { said, size: size ?? null }
+        const listed = yield* listedSize(client, place)
+        blind = listed === undefined
+        return { said, size: listed ?? null }
+      }),
+    remove: (path) => Effect.asVoid(client.ask(`DELE ${wire(path)}`)),
+    rename: (from, to) =>
+      Effect.gen(function* () {
+        const answer = yield* client.rename(wire(from), wire(to))
+        if (answer.code < 400) return "renamed"
+        const there = yield* stat(to)
+        if (there !== undefined && !there.folder) return "occupied"
+        return yield* refusal(target, "RNTO", answer)
+      }),
+    makeFolder: (path) =>
+      Effect.gen(function* () {
+        const made = yield* client.ask(`MKD ${wire(path)}`)
+        // another worker may have been faster
+        if (made.code < 400 || (yield* client.ask(`CWD ${wire(path)}`)).code < 400) return
+        return yield* new PermanentError({
+          reason: `The folder ${RelPath.display(path)} is not at the server and could not be made there: "${readable(made.message)}". Check the target's path and that the user may write there.`,
+          cause: Option.none()
+        })
+      }),
+    names: (folder) =>
+      Effect.map(client.list(wire(folder) || "/"), (entries) =>
+        entries.map(({ name }) => RelPath.fromBytes(Buffer.from(name, "latin1")))
+      ),
+    hash,
+    read: (path, offset, receive) => client.read(wire(path), offset, receive),
+    appends: features.has("REST"),
+    identity: { security: client.security }
+  }
 }
 
-/** How long removing a temp file may hold up the end of an attempt, in milliseconds. */
-const cleanupTimeout = 5_000
-const maxKnownFolders = 10_000
-const maxRenames = 1_000
+const nothing = Effect.sync(() => undefined)
 
-const deliver = Effect.fn("Ftp.deliver")(function* (
-  lane: Lane,
-  task: Destination.Task
-): Effect.fn.Return<Receipt, DeliveryError> {
-  const { generation, target } = task.delivery
-  yield* checkName(task)
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      const reader = yield* SourceReader.open(generation)
-      const client = yield* lane.pool.get(target, task.secrets)
-      const place = yield* placeOf(client, task)
-
-      // An earlier attempt got as far as the rename: it may be done.
-      const adopted = yield* adopt(client, place, task)
-      if (Option.isSome(adopted)) return adopted.value
-      for (const stale of task.stale) yield* client.ask(`DELE ${place.folder}/${wire(stale)}`)
-
-      const known = yield* ensureFolder(lane, client, place.folder)
-      const early = yield* pickName(client, place, task)
-      if (early._tag === "Skip") return yield* skipped(task)
-
-      const temp = `${place.folder}/${wire(task.temp)}`
-      return yield* Effect.gen(function* () {
-        const answer = yield* client.store(reader.stream({ progress: task.progress }), temp).pipe(
-          Effect.mapError((error) => Option.getOrElse<DeliveryError, DeliveryError>(reader.failure(), () => error)),
-          Effect.mapError((error) => folderGone(lane, known, error))
-        )
-        const sent = yield* reader.finish
-        const verified = yield* verifySize(client, temp, sent.bytes, task)
-        yield* setModified(client, temp, generation.mtime)
-        const said = readable(answer.message)
-        if (target.options.conflict === "overwrite") {
-          // There is nothing to be chosen, and to publish again does no harm.
-          yield* publish(client, temp, place.at(early.name), true)
-          return { bytes: sent.bytes, sha256: sent.sha256, said, verified, name: early.name }
-        }
-        return yield* Effect.gen(function* () {
-          const picked = yield* pickName(client, place, task)
-          if (picked._tag === "Skip") {
-            yield* client.ask(`DELE ${temp}`)
-            return yield* skipped(task)
-          }
-          yield* task.choose(picked.name)
-          yield* publish(client, temp, place.at(picked.name), false)
-          return { bytes: sent.bytes, sha256: sent.sha256, said, verified, name: picked.name }
-        }).pipe(lane.publishing.withPermits(1))
-      }).pipe(Effect.onError(() => removeTemp(lane, client, task, temp)))
-    })
-  )
-})
-
-/**
- * After a restart: removes the temp files, and adopts what a rename that was under way has made.
- *
- * That is known only where a name was chosen, because it was free when it was chosen: a file of the right size that is
- * there now, while no temp file is left, is ours. Under `overwrite` an older file of the same size could have been
- * there before; the server has no hash to ask for, and no time to rely on. So it is sent again, which does no harm.
- */
-const recover = Effect.fn("Ftp.recover")(function* (
-  lane: Lane,
-  task: Destination.Task
-): Effect.fn.Return<Option.Option<Receipt>, DeliveryError> {
-  yield* checkName(task)
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      const client = yield* lane.pool.get(task.delivery.target, task.secrets)
-      const place = yield* placeOf(client, task)
-      const adopted = yield* adopt(client, place, task)
-      for (const temp of [task.temp, ...task.stale]) yield* client.ask(`DELE ${place.folder}/${wire(temp)}`)
-      return adopted
-    })
-  )
-})
-
-const adopt = (
+/** MLST tells all in one answer (RFC 3659, 7). */
+const statByFacts = (
   client: FtpClient,
-  place: Place,
-  task: Destination.Task
-): Effect.Effect<Option.Option<Receipt>, DeliveryError> =>
-  Effect.gen(function* () {
-    const { chosen, generation } = task.delivery
-    if (chosen === null) return Option.none()
-    for (const temp of [task.temp, ...task.stale]) {
-      if ((yield* sizeOf(client, `${place.folder}/${wire(temp)}`)) !== "absent") return Option.none()
-    }
-    if ((yield* sizeOf(client, place.at(chosen))) !== generation.size) return Option.none()
-    return Option.some({
-      bytes: generation.size,
-      sha256: null,
-      said: "found at the target after a restart",
-      verified: "size",
-      name: chosen
-    })
-  })
-
-/** Where a delivery goes at the server: wire paths, absolute. */
-interface Place {
-  readonly folder: string
-  /** The place of a name below the target. */
-  readonly at: (name: string) => string
-}
-
-const placeOf = (client: FtpClient, task: Destination.Task): Effect.Effect<Place, DeliveryError> => {
-  const { name, target } = task.delivery
-  const inHome = target.path === "~" || target.path.startsWith("~/")
-  return Effect.map(inHome ? client.home : Effect.succeed(""), (home) => {
-    const path = (inHome ? target.path.slice(1) : target.path).split("/").filter((segment) => segment !== "")
-    const root = `${home}${path.map((segment) => `/${wire(segment)}`).join("")}`
-    const folder = RelPath.dirname(name)
-    return { folder: folder === "" ? root : `${root}/${wire(folder)}`, at: (name) => `${root}/${wire(name)}` }
-  })
-}
-
-/** Before anything is sent: what a command line can't carry, and what would lead out of the target. */
-const checkName = (task: Destination.Task): Effect.Effect<void, PermanentError> => {
-  const { chosen, generation, name, target } = task.delivery
-  const paths = [name, ...(chosen === null ? [] : [chosen])]
-  const refuse = (why: string) =>
-    Effect.fail(
-      new PermanentError({
-        reason: `${SourceReader.describe(generation)} can't be sent to ${target.url}: ${why}. Rename the file.`,
-        cause: Option.none()
-      })
+  target: Target,
+  path: string
+): Effect.Effect<Staging.Stat | undefined, DeliveryError> =>
+  Effect.flatMap(client.ask(`MLST ${path}`), (answer) => {
+    if (answer.code === 550) return nothing
+    if (answer.code !== 250) return Effect.fail(refusal(target, "MLST", answer))
+    const line = answer.message.split(/\r?\n/).find((part) => /^ ?[\w.-]+=[^;]*;/.test(part)) ?? ""
+    const facts = new Map(
+      Array.from(line.slice(0, line.indexOf("; ") + 1).matchAll(/([\w.-]+)=([^;]*);/g), ([, name = "", value = ""]) => [
+        name.toLowerCase(),
+        value
+      ])
     )
-  // oxlint-disable-next-line no-control-regex
-  if (paths.some((path) => /[\r\n\0]/.test(path)) || /[\r\n\0]/.test(target.path)) {
-    return refuse("its name has a line break or a NUL in it, which FTP can't carry")
-  }
-  const segments = paths.flatMap((path) => path.split("/"))
-  if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
-    return refuse("its name has an empty part, . or ..")
-  }
-  return Effect.void
-}
-
-/** The size of a file in bytes; `unknown` where the server won't say. */
-const sizeOf = (client: FtpClient, path: string): Effect.Effect<number | "absent" | "unknown", DeliveryError> =>
-  Effect.gen(function* () {
-    const answer = yield* client.ask(`SIZE ${path}`)
-    const size = answer.code === 213 ? /^213[ -]\s*(\d+)/.exec(answer.message)?.[1] : undefined
-    if (size !== undefined) return Number(size)
-    if (answer.code === 550) return "absent"
-    return yield* listedSize(client, path, "absent" as const)
+    const size = Number(facts.get("size") ?? Number.NaN)
+    return Effect.succeed({
+      size: Number.isSafeInteger(size) ? size : null,
+      mtime: timeOf(facts.get("modify") ?? ""),
+      folder: /^(?:dir|cdir|pdir)$/i.test(facts.get("type") ?? "")
+    })
   })
 
-/** The same by listing the folder, for servers without SIZE. */
-const listedSize = <A extends "absent" | "unknown">(
-  client: FtpClient,
-  path: string,
-  otherwise: A
-): Effect.Effect<number | A | "unknown", DeliveryError> =>
+/** SIZE and MDTM, which know files only; CWD, which knows folders only; a listing, for servers without SIZE. */
+const statByCommands = (client: FtpClient, path: string): Effect.Effect<Staging.Stat | undefined, DeliveryError> =>
+  Effect.gen(function* () {
+    const dated = client.features.has("MDTM") || client.features.size === 0
+    const [measured, modified] = yield* client.exchange([`SIZE ${path}`, ...(dated ? [`MDTM ${path}`] : [])])
+    const size = sizeIn(measured)
+    const mtime = modified?.code === 213 ? timeOf(modified.message.slice(4).trim()) : null
+    if (size !== undefined) return { size, mtime, folder: false }
+    if ((yield* client.ask(`CWD ${path}`)).code < 400) return { size: null, mtime: null, folder: true }
+    if (measured?.code === 550) return undefined
+    const listed = yield* listedSize(client, path)
+    return listed === undefined ? undefined : { size: listed, mtime, folder: false }
+  })
+
+const sizeIn = (answer: FTPResponse | undefined): number | undefined => {
+  const size = answer?.code === 213 ? /^213[ -]\s*(\d+)/.exec(answer.message)?.[1] : undefined
+  return size === undefined ? undefined : Number(size)
+}
+
+/** Undefined: it is not there, or the folder may not be listed. */
+const listedSize = (client: FtpClient, path: string): Effect.Effect<number | undefined, DeliveryError> =>
   client.list(path.slice(0, path.lastIndexOf("/")) || "/").pipe(
     Effect.map((entries) => {
       const name = path.slice(path.lastIndexOf("/") + 1)
-      return entries.find((entry) => entry.name === name)?.size ?? otherwise
+      return entries.find((entry) => entry.name === name)?.size
     }),
-    Effect.catchTag("PermanentError", () => Effect.succeed("unknown" as const))
+    Effect.catchTag("PermanentError", () => nothing)
   )
 
-const verifySize = (
-  client: FtpClient,
-  temp: string,
-  sent: number,
-  task: Destination.Task
-): Effect.Effect<"size" | "status", DeliveryError> =>
-  Effect.gen(function* () {
-    const asked = yield* sizeOf(client, temp)
-    // A write-only account may be refused the size of what is there.
-    const size = asked === "absent" ? yield* listedSize(client, temp, "unknown" as const) : asked
-    if (size === "unknown") return "status"
-    if (size === sent) return "size"
-    return yield* new TransientError({
-      reason: `${targetOf(task)}: the server kept ${size} of the ${sent} bytes that were sent; they were removed again.`,
-      cause: Option.none()
-    })
-  })
+/** `YYYYMMDDHHMMSS[.sss]`, in UTC, to milliseconds; null where it is something else. */
+const timeOf = (text: string): number | null => {
+  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\.\d+)?/.exec(text)
+  if (parts === null) return null
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1, 7).map(Number)
+  return Date.UTC(year, month - 1, day, hour, minute, second) + Math.floor(Number(parts[7] ?? 0) * 1000)
+}
 
-type Picked = { readonly _tag: "Name"; readonly name: RelPath.RelPath } | { readonly _tag: "Skip" }
-
-/** The final name under the conflict policy, as things are now. */
-const pickName = (client: FtpClient, place: Place, task: Destination.Task): Effect.Effect<Picked, DeliveryError> =>
-  Effect.gen(function* () {
-    const { chosen, name, target } = task.delivery
-    const conflict = target.options.conflict
-    const wanted = chosen ?? name
-    if (conflict === "overwrite") return { _tag: "Name", name: wanted }
-    if ((yield* sizeOf(client, place.at(wanted))) === "absent") return { _tag: "Name", name: wanted }
-    if (conflict === "skip") return { _tag: "Skip" }
-    if (conflict === "rename") {
-      for (let index = 1; index <= maxRenames; index++) {
-        const next = numbered(name, index)
-        if ((yield* sizeOf(client, place.at(next))) === "absent") return { _tag: "Name", name: next }
-      }
+/**
+ * The time of a file is a courtesy, and not every server can set it. vsftpd takes it as an argument of MDTM, which is
+ * older than MFMT.
+ */
+const datesOf = (client: FtpClient) => {
+  const verb = client.features.has("MFMT")
+    ? "MFMT"
+    : client.features.has("MDTM") && /vsftpd/i.test(client.greeting)
+      ? "MDTM"
+      : undefined
+  let refused = false
+  return {
+    lines: (path: string, mtime: number): ReadonlyArray<string> =>
+      verb === undefined || refused || !Number.isFinite(mtime)
+        ? []
+        : [`${verb} ${new Date(mtime).toISOString().replace(/\.\d+Z$|[-:T]/g, "")} ${path}`],
+    heard: (answer: FTPResponse | undefined): void => {
+      if (answer !== undefined && answer.code >= 400) refused = true
     }
-    return yield* new PermanentError({
-      reason:
-        conflict === "rename"
-          ? `${targetOf(task)} is there already, and so are its first ${maxRenames} numbered names. Clean up there.`
-          : `${targetOf(task)} is there already. Remove it there, or choose another \`conflict\`.`,
-      cause: Option.none()
-    })
-  })
-
-/** `a/b.txt` → `a/b (1).txt` */
-const numbered = (name: string, index: number): RelPath.RelPath => {
-  const base = RelPath.basename(name)
-  const dot = base.lastIndexOf(".")
-  const stem = dot > 0 ? base.slice(0, dot) : base
-  return RelPath.make(`${name.slice(0, name.length - base.length)}${stem} (${index})${base.slice(stem.length)}`)
+  }
 }
 
-const publish = (
-  client: FtpClient,
-  temp: string,
-  final: string,
-  overwrite: boolean
-): Effect.Effect<void, DeliveryError> => {
-  const rename = Effect.zipRight(client.command(`RNFR ${temp}`), client.command(`RNTO ${final}`))
-  return rename.pipe(
-    Effect.catchTag("PermanentError", (error) =>
-      overwrite
-        ? Effect.flatMap(sizeOf(client, final), (there) =>
-            typeof there === "number" ? Effect.zipRight(client.command(`DELE ${final}`), rename) : Effect.fail(error)
-          )
-        : Effect.fail(error)
-    ),
-    Effect.asVoid
-  )
+/** HASH, of the first bytes too where there is RANG; or else XSHA256, of whole files. */
+const hashing = (client: FtpClient): Staging.Session["hash"] => {
+  const { features } = client
+  const hexIn = (answer: FTPResponse | undefined): string | undefined =>
+    answer !== undefined && answer.code < 300
+      ? /(?:^|[\s"])([0-9a-f]{64})(?=[\s"]|$)/i.exec(answer.message)?.[1]?.toLowerCase()
+      : undefined
+  if (/(?:^|;)SHA-256\b/i.test(features.get("HASH") ?? "")) {
+    return (path, length) =>
+      Effect.gen(function* () {
+        if (length === undefined) return hexIn(yield* client.ask(`HASH ${wire(path)}`))
+        if (!features.has("RANG") || length === 0) return undefined
+        if ((yield* client.ask(`RANG 0 ${length - 1}`)).code >= 400) return undefined
+        return hexIn(yield* client.ask(`HASH ${wire(path)}`))
+      })
+  }
+  if (!features.has("XSHA256")) return undefined
+  return (path, length) => (length === undefined ? Effect.map(client.ask(`XSHA256 ${wire(path)}`), hexIn) : nothing)
 }
-
-/** Best effort: the time is a courtesy, and not every server can set it. */
-const setModified = (client: FtpClient, path: string, mtime: number): Effect.Effect<void, DeliveryError> => {
-  if (!client.features.has("MFMT") || !Number.isFinite(mtime)) return Effect.void
-  const time = new Date(mtime).toISOString().replace(/\.\d+Z$|[-:T]/g, "")
-  return Effect.asVoid(client.ask(`MFMT ${time} ${path}`))
-}
-
-/** Makes the folder and those above it. Answers whether it was only remembered to be there. */
-const ensureFolder = (lane: Lane, client: FtpClient, folder: string): Effect.Effect<boolean, DeliveryError> =>
-  Effect.gen(function* () {
-    if (folder === "" || lane.folders.has(folder)) return true
-    const entered = yield* client.ask(`CWD ${folder}`)
-    if (entered.code >= 500) {
-      yield* ensureFolder(lane, client, folder.slice(0, folder.lastIndexOf("/")))
-      const made = yield* client.ask(`MKD ${folder}`)
-      // Another worker may have been faster.
-      if (made.code >= 500 && (yield* client.ask(`CWD ${folder}`)).code >= 500) {
-        return yield* new PermanentError({
-          reason: `The folder ${readable(folder)} is not at the server and could not be made there: "${readable(made.message)}". Check the target's path and that the user may write there.`,
-          cause: Option.none()
-        })
-      }
-    }
-    if (lane.folders.size >= maxKnownFolders) lane.folders.clear()
-    lane.folders.add(folder)
-    return false
-  })
-
-/** A folder that was remembered may have been removed since: then it is worth another attempt, which looks. */
-const folderGone = (lane: Lane, known: boolean, error: DeliveryError): DeliveryError => {
-  if (!known || error._tag !== "PermanentError" || lane.folders.size === 0) return error
-  lane.folders.clear()
-  return new TransientError({ reason: error.reason, cause: error.cause })
-}
-
-const removeTemp = (lane: Lane, client: FtpClient, task: Destination.Task, temp: string): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    client.closed()
-      ? Effect.scoped(
-          Effect.flatMap(lane.pool.get(task.delivery.target, task.secrets), (fresh) => fresh.ask(`DELE ${temp}`))
-        )
-      : client.ask(`DELE ${temp}`)
-  ).pipe(
-    Effect.interruptible,
-    Effect.timeout(cleanupTimeout),
-    // it is named among the stale ones next time
-    Effect.catchAllCause((cause) => Effect.logDebug(`${readable(temp)} could not be removed`, cause))
-  )
-
-const skipped = (task: Destination.Task): SkippedError =>
-  new SkippedError({ reason: `Skipped: there is a file ${targetOf(task)} already`, cause: Option.none() })
-
-const targetOf = (task: Destination.Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))

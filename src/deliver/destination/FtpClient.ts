@@ -1,231 +1,311 @@
 /**
- * FTP connections as {@link Ftp} needs them: a pool per lane, commands whose failures are DeliveryErrors, and names as
- * bytes.
+ * An FTP connection as {@link Ftp} needs it: commands whose failures are DeliveryErrors, and names as bytes.
  *
  * basic-ftp's control connection is set to latin1, in which each character of a command is one byte: what goes out are
  * the bytes of {@link wire}, whether they are UTF-8 or not. A connection on which anything went wrong is not used
  * again, because nobody knows what the server will say next on it.
  */
-import { Buffer } from "node:buffer"
-import type { Socket } from "node:net"
-import type { Readable } from "node:stream"
-import type { ConnectionOptions } from "node:tls"
+import { connect as connectTo, type Socket } from "node:net"
+import { Writable } from "node:stream"
+import { TLSSocket, type ConnectionOptions } from "node:tls"
 import { Client, FTPError, type FTPContext, type FTPResponse } from "basic-ftp"
 import { connectForPassiveTransfer, parseEpsvResponse, parsePasvResponse } from "basic-ftp/dist/transfer.js"
-import { Clock, Effect, Option, Redacted, type Scope } from "effect"
-import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import { Effect, Option } from "effect"
+import { LaneDownError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
-import type { Secrets } from "../../domain/Settings.ts"
 import type { Target } from "../../domain/Target.ts"
-import { codeOf } from "../SourceReader.ts"
-import { isCut, isInsecure, isUnreachable, lastWords } from "./network.ts"
+import type { Upload } from "../Staging.ts"
+import { commandError, isRefusal, loginError, refusal, silence } from "./FtpErrors.ts"
+import { authority } from "./HttpExchange.ts"
+import { isCut, lastWords } from "./network.ts"
 
 /** A string of which each character is one byte on the wire. */
 export const wire = (path: string): string => Buffer.from(RelPath.toBytes(path)).toString("latin1")
 
-/** What the bytes of a server's line spell, fit for a message. */
-export const readable = (line: string): string => {
-  const text = RelPath.display(RelPath.fromBytes(Buffer.from(line.trim(), "latin1")))
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text
-}
-
 /** A logged-in connection. Its methods take wire paths. */
 export interface FtpClient {
+  /** Names in upper case, and what FEAT says of them (RFC 2389). */
   readonly features: ReadonlyMap<string, string>
-  /** The login folder, absolute and without a slash at its end; empty where the server does not say. */
-  readonly home: Effect.Effect<string, DeliveryError>
+  /** The login folder, absolute and without a slash at its end, on the wire; empty where the server does not say. */
+  readonly home: string
+  /** The first line that the server has said. */
+  readonly greeting: string
+  /** How the connection is encrypted and what proves the server's identity; undefined where it is not. */
+  readonly security: string | undefined
+  /**
+   * Commands that the server may refuse: the answers, each 2xx, 3xx or 5xx. Fails with all that has nothing to do with
+   * the commands themselves: a broken connection, 4xx, no login, no room. Where the server is known to take it, they
+   * are sent together.
+   */
+  readonly exchange: (lines: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<FTPResponse>, DeliveryError>
+  readonly ask: (line: string) => Effect.Effect<FTPResponse, DeliveryError>
   /** A command that must succeed. */
   readonly command: (line: string) => Effect.Effect<FTPResponse, DeliveryError>
   /**
-   * A command that the server may refuse: the answer, whether it is 2xx or 5xx. Fails as {@link command} does with all
-   * that has nothing to do with the command itself: a broken connection, 4xx, no login, no room.
+   * The answer to the upload, and those to the commands `then`, as by {@link exchange}. An `offset` is for servers that
+   * have REST.
    */
-  readonly ask: (line: string) => Effect.Effect<FTPResponse, DeliveryError>
-  readonly store: (body: Readable, path: string) => Effect.Effect<FTPResponse, DeliveryError>
+  readonly store: (
+    upload: Pick<Upload, "body" | "content" | "offset">,
+    path: string,
+    then: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyArray<FTPResponse>, DeliveryError>
+  /** The answer to RNTO. Nothing has to be asked for that where RNFR was the last command. */
+  readonly rename: (from: string, to: string) => Effect.Effect<FTPResponse, DeliveryError>
+  readonly read: (
+    path: string,
+    offset: number,
+    receive: (chunk: Uint8Array) => void
+  ) => Effect.Effect<void, DeliveryError>
   /** Names and sizes in a directory. */
   readonly list: (
     directory: string
   ) => Effect.Effect<ReadonlyArray<{ readonly name: string; readonly size: number }>, DeliveryError>
-  readonly closed: () => boolean
+  /** Whether it may be used for another attempt. */
+  readonly usable: () => boolean
   readonly close: Effect.Effect<void>
 }
 
-export interface FtpPool {
-  /** A connection for this scope; it is kept for the next one only if the scope ends without a failure. */
-  readonly get: (target: Target, secrets: Secrets) => Effect.Effect<FtpClient, DeliveryError, Scope.Scope>
-}
-
-export interface PoolOptions {
-  /** For `ftps`: a private certificate authority, a client certificate. */
-  readonly tls?: Pick<ConnectionOptions, "ca" | "cert" | "key" | "passphrase">
-}
-
-/** A connection that was idle for so long is asked whether it is still there; in milliseconds. */
-const probeAfter = 5_000
-/** And after so long it is given back to the server. */
-const closeAfter = 30_000
-
-interface Idle {
-  readonly key: Key
-  readonly client: FtpClient
-  readonly since: number
-}
-
-/** What a connection was made with: a changed password or timeout wants another. */
-interface Key {
-  readonly secure: Secure
-  readonly timeout: number
-  readonly password: string
+export interface Options {
+  /** For TLS, beside the target's own `ca`: a private certificate authority, a client certificate. */
+  readonly tls?: Pick<ConnectionOptions, "ca" | "cert" | "key" | "passphrase" | "minVersion" | "maxVersion">
 }
 
 type Secure = Target["options"]["secure"]
 
-/** As many connections as are asked for at once, which is the lane's concurrency. */
-export const makePool = (options: PoolOptions): Effect.Effect<FtpPool, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    let idle: ReadonlyArray<Idle> = []
-    yield* Effect.addFinalizer(() => Effect.forEach(idle, ({ client }) => client.close, { discard: true }))
-    const closeOld = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const old = idle.filter(({ since }) => now - since >= closeAfter)
-      idle = idle.filter((entry) => !old.includes(entry))
-      return Effect.forEach(old, ({ client }) => client.close, { discard: true })
-    })
-    yield* Effect.forkScoped(Effect.forever(Effect.delay(closeOld, closeAfter / 2)))
-
-    const take = (key: Key): Effect.Effect<Option.Option<FtpClient>> =>
-      Effect.suspend(() => {
-        const found = idle.findLast((entry) => sameKey(entry.key, key))
-        if (found === undefined) return Effect.succeedNone
-        idle = idle.filter((entry) => entry !== found)
-        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          if (found.client.closed()) return take(key)
-          if (now - found.since < probeAfter) return Effect.succeedSome(found.client)
-          return found.client.command("NOOP").pipe(
-            Effect.timeout(probeAfter),
-            Effect.matchEffect({
-              onSuccess: () => Effect.succeedSome(found.client),
-              onFailure: () => Effect.zipRight(found.client.close, take(key))
-            })
-          )
-        })
-      })
-
-    return {
-      get: (target, secrets) => {
-        const key: Key = {
-          secure: secureOf(target),
-          timeout: target.options.timeout,
-          password: Option.match(secrets.password, { onNone: () => "", onSome: (value) => Redacted.value(value) })
-        }
-        const keepOrClose = (client: FtpClient) =>
-          Effect.addFinalizer((exit) =>
-            exit._tag === "Failure" || client.closed()
-              ? client.close
-              : Effect.map(Clock.currentTimeMillis, (since) => {
-                  idle = [...idle, { key, client, since }]
-                })
-          )
-        return Effect.uninterruptibleMask((restore) =>
-          restore(
-            Effect.flatMap(
-              take(key),
-              Option.match({ onSome: Effect.succeed, onNone: () => connect(target, key, options.tls) })
-            )
-          ).pipe(Effect.tap(keepOrClose))
-        )
-      }
-    }
-  })
-
-const sameKey = (left: Key, right: Key): boolean =>
-  left.secure === right.secure && left.timeout === right.timeout && left.password === right.password
-
-const secureOf = (target: Target): Secure =>
+export const secureOf = (target: Target): Secure =>
   target.scheme === "ftps" && target.options.secure === "none" ? "explicit" : target.options.secure
 
-const connect = (target: Target, key: Key, tls: PoolOptions["tls"]): Effect.Effect<FtpClient, DeliveryError> =>
-  Effect.suspend(() => {
-    if (/[\r\n\0]/.test(`${target.username ?? ""}${key.password}`)) {
+/** Servers that read one command after another, however many there are in a packet; others may lose some. */
+const patient = /vsftpd|proftpd|pure-ftpd|filezilla|serv-u/i
+
+interface Login {
+  readonly client: Client
+  readonly features: ReadonlyMap<string, string>
+  readonly home: string
+  readonly greeting: string
+}
+
+export const connect = (target: Target, password: string, options: Options): Effect.Effect<FtpClient, DeliveryError> =>
+  Effect.gen(function* () {
+    if (/[\r\n\0]/.test(`${target.username ?? ""}${password}`)) {
       const reason = `${target.url}: the user or the password has a line break or a NUL in it, which FTP can't carry.`
-      return Effect.fail(new LaneDownError({ reason, cause: Option.none() }))
+      return yield* new LaneDownError({ reason, cause: Option.none() })
     }
-    const host = target.host.replace(/^\[|\]$/g, "")
-    const port = target.port ?? (key.secure === "implicit" ? 990 : 21)
-    const client = new Client(key.timeout)
+    const secure = secureOf(target)
+    const tls = secure === "none" ? {} : { ...options.tls, ...(yield* authority(target)) }
+    const client = new Client(target.options.timeout)
     client.ftp.encoding = "latin1"
-    client.prepareTransfer = passive()
-    const login = async () => {
-      if (key.secure === "implicit") await client.connectImplicitTLS(host, port, { ...tls, host })
-      else await client.connect(host, port)
-      if (key.secure === "explicit") await client.useTLS({ ...tls, host })
-      await client.login(
-        target.username === null ? "anonymous" : wire(target.username),
-        target.username === null && key.password === "" ? "anonymous@" : wire(key.password)
-      )
-      const features = await client.features()
-      if (features.has("UTF8")) await client.sendIgnoringError("OPTS UTF8 ON")
-      if (features.has("MLST")) client.availableListCommands = ["MLSD", "LIST -a", "LIST"]
-      await client.send("TYPE I")
-      if (key.secure !== "none") {
-        await client.sendIgnoringError("PBSZ 0")
-        await client.send("PROT P")
-      }
-      return features
-    }
-    return Effect.map(
-      call(client, login, (error) => loginError(target, key, error)),
-      (features) => clientOf(client, features, target)
-    ).pipe(Effect.onError(() => Effect.sync(() => client.close())))
+    return yield* call(
+      client,
+      () => logIn(client, target, password, secure, tls),
+      (error) => loginError(target, secure, password, error)
+    ).pipe(
+      Effect.map((login) => clientOf(login, target)),
+      Effect.onError(() => Effect.sync(() => client.close()))
+    )
   })
 
-const clientOf = (client: Client, features: ReadonlyMap<string, string>, target: Target): FtpClient => {
-  let home: string | undefined
-  const ask = (line: string) =>
-    call(
-      client,
-      () => client.send(line).catch((error: unknown) => answerOf(error)),
-      (error) => commandError(target, line, error)
+const logIn = async (
+  client: Client,
+  target: Target,
+  password: string,
+  secure: Secure,
+  tls: ConnectionOptions
+): Promise<Login> => {
+  const inTime = <A>(promise: Promise<A>) => within(client, target.options.timeout, promise)
+  const host = target.host.replace(/^\[|\]$/g, "")
+  const port = target.port ?? (secure === "implicit" ? 990 : 21)
+  // the data connections are opened with the same, and the server's name has to be the same for a session to be resumed
+  const tlsOptions = { ...tls, host, ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }) }
+  const connecting =
+    secure === "implicit" ? client.connectImplicitTLS(host, port, tlsOptions) : client.connect(host, port)
+  const greeting = (await inTime(connecting)).message
+  if (secure === "explicit") await inTime(client.useTLS(tlsOptions))
+  await inTime(
+    client.login(
+      target.username === null ? "anonymous" : wire(target.username),
+      target.username === null && password === "" ? "anonymous@" : wire(password)
     )
+  )
+  const features = new Map(Array.from(await inTime(client.features()), ([name, value]) => [name.toUpperCase(), value]))
+  if (features.has("UTF8")) await inTime(client.sendIgnoringError("OPTS UTF8 ON"))
+  if (features.has("MLST")) client.availableListCommands = ["MLSD", "LIST -a", "LIST"]
+  await inTime(client.send("TYPE I"))
+  if (secure !== "none") {
+    await inTime(client.sendIgnoringError("PBSZ 0"))
+    await inTime(client.send("PROT P"))
+  }
+  if (features.has("HASH")) await inTime(client.sendIgnoringError("OPTS HASH SHA-256"))
+  const { code, message } = await inTime(client.sendIgnoringError("PWD"))
+  const quoted = code === 257 ? /^257[ -]"((?:[^"]|"")*)"/.exec(message)?.[1] : undefined
+  return { client, features, greeting, home: quoted?.replaceAll('""', '"').replace(/\/$/, "") ?? "" }
+}
+
+const clientOf = ({ client, features, greeting, home }: Login, target: Target): FtpClient => {
+  const { timeout } = target.options
+  const together = patient.test(greeting)
+  const transfer = passive(client)
+  let quick = together && secureOf(target) === "none"
+  let sound = true
+  /** What RNFR, as the last command, has named. */
+  let granted: string | undefined
+  /** Where the server waits for the next data connection. */
+  let waiting: Waiting | undefined
+
+  const attempt = <A>(line: string, run: () => Promise<A>): Effect.Effect<A, DeliveryError> =>
+    call(client, run, (error) => {
+      // an answer may be on its way yet
+      sound = false
+      return commandError(target, line, error)
+    })
+  /** Refusals are the caller's business, and nothing else is. */
+  const judged = (
+    lines: ReadonlyArray<string>,
+    answers: ReadonlyArray<FTPResponse>
+  ): Effect.Effect<ReadonlyArray<FTPResponse>, DeliveryError> => {
+    const index = answers.findIndex((answer) => answer.code >= 400 && !isRefusal(answer))
+    const bad = answers[index]
+    if (bad !== undefined) {
+      sound = false
+      return Effect.fail(refusal(target, verbOf(lines[index]), bad))
+    }
+    const last = lines.at(-1) ?? ""
+    granted = last.startsWith("RNFR ") && (answers.at(-1)?.code ?? 500) < 400 ? last.slice(5) : undefined
+    return Effect.succeed(answers)
+  }
+  const exchange: FtpClient["exchange"] = (lines) =>
+    Effect.flatMap(
+      attempt(lines[0] ?? "", () => {
+        granted = undefined
+        return send(client, timeout, lines, together)
+      }),
+      (answers) => judged(lines, answers)
+    )
+  const ask = (line: string) => Effect.map(exchange([line]), first)
+  const command = (line: string) =>
+    Effect.filterOrElse(
+      ask(line),
+      ({ code }) => code < 400,
+      (answer) => Effect.fail(refusal(target, verbOf(line), answer))
+    )
+  /** What moves data by basic-ftp. */
+  const move = <A>(line: string, offset: number, run: () => Promise<A>) =>
+    attempt(line, () => {
+      granted = undefined
+      waiting = undefined
+      client.prepareTransfer = transfer(offset)
+      return run()
+    })
   return {
-    features: new Map(Array.from(features, ([name, value]) => [name.toUpperCase(), value])),
-    home: Effect.suspend(() =>
-      home !== undefined
-        ? Effect.succeed(home)
-        : Effect.map(ask("PWD"), ({ code, message }) => {
-            const quoted = code === 257 ? /^257[ -]"((?:[^"]|"")*)"/.exec(message)?.[1] : undefined
-            home = quoted?.replaceAll('""', '"').replace(/\/$/, "") ?? ""
-            return home
-          })
-    ),
-    command: (line) =>
-      call(
-        client,
-        () => client.send(line),
-        (error) => commandError(target, line, error)
-      ),
+    features,
+    home,
+    greeting,
+    security: securityOf(client.ftp.socket),
+    exchange,
     ask,
-    store: (body, path) =>
-      call(
-        client,
-        () => client.uploadFrom(body, path),
-        (error) => commandError(target, `STOR ${path}`, error)
+    command,
+    store: ({ body, content, offset }, path, then) => {
+      const line = `STOR ${path}`
+      if (!quick || content === undefined || offset > 0) {
+        return Effect.flatMap(
+          move(line, offset, () => client.uploadFrom(body, path)),
+          (answer) => Effect.map(exchange(then), (answers) => [answer, ...answers])
+        )
+      }
+      const port = waiting !== undefined && Date.now() - waiting.since < maxWaiting ? waiting.port : undefined
+      return Effect.flatMap(
+        attempt(line, () => {
+          granted = undefined
+          waiting = undefined
+          return storeWhole(client, timeout, port, content, line, patientest.test(greeting) ? then : [])
+        }),
+        ([answer = unknown, ...answers]) =>
+          answers.length === then.length
+            ? Effect.as(judged(then, answers), [answer, ...answers])
+            : Effect.map(exchange(then), (later) => [answer, ...later])
+      )
+    },
+    rename: (from, to) =>
+      Effect.suspend(() => (granted === from ? Effect.void : Effect.asVoid(command(`RNFR ${from}`)))).pipe(
+        Effect.flatMap(() => exchange(quick ? [`RNTO ${to}`, "EPSV"] : [`RNTO ${to}`])),
+        Effect.map(([answer = unknown, next]) => {
+          const port = next === undefined ? undefined : portIn(next)
+          quick = quick && port !== undefined
+          waiting = port === undefined ? undefined : { port, since: Date.now() }
+          return answer
+        })
       ),
-    list: (directory) =>
-      call(
-        client,
-        () => client.list(directory),
-        (error) => commandError(target, `LIST ${directory}`, error)
-      ),
-    closed: () => client.closed,
+    read: (path, offset, receive) =>
+      Effect.asVoid(move(`RETR ${path}`, 0, () => client.downloadTo(receiver(receive), path, offset))),
+    list: (directory) => move(`LIST ${directory}`, 0, () => client.list(directory)),
+    usable: () => sound && !client.closed,
     close: Effect.sync(() => client.close())
   }
 }
 
-/** The answer in a refusal that concerns the command alone. */
-const answerOf = (error: unknown): FTPResponse => {
-  const refused = error instanceof FTPError && error.code >= 500 && error.code !== 530 && error.code !== 552
-  if (!refused) throw error
-  return { code: error.code, message: error.message }
+interface Waiting {
+  readonly port: number
+  readonly since: number
+}
+
+/** A server, or a firewall before it, does not wait for ever for a data connection; in milliseconds. */
+const maxWaiting = 5_000
+
+/** Servers that read their next commands after an upload, and none during it. */
+const patientest = /vsftpd/i
+
+const unknown: FTPResponse = { code: 500, message: "500" }
+const first = ([answer = unknown]: ReadonlyArray<FTPResponse>): FTPResponse => answer
+
+const portIn = (answer: FTPResponse): number | undefined => {
+  const port = answer.code === 229 ? /\|(\d{1,5})\|\)/.exec(answer.message)?.[1] : undefined
+  return port === undefined ? undefined : Number(port)
+}
+
+/**
+ * Stores a small file in as few turns as there can be: the content is on its way before the server has said that it
+ * waits for it, and the commands behind it too. Answers those of all commands.
+ */
+const storeWhole = async (
+  client: Client,
+  timeout: number,
+  known: number | undefined,
+  content: Uint8Array,
+  line: string,
+  then: ReadonlyArray<string>
+): Promise<ReadonlyArray<FTPResponse>> => {
+  const port = known ?? parseEpsvResponse((await within(client, timeout, client.ftp.request("EPSV"))).message)
+  const host = client.ftp.socket.remoteAddress
+  if (host === undefined) throw new Error("the control connection is gone")
+  const data = connectTo({ host, port, noDelay: true })
+  try {
+    // what a broken data connection means is said on the other one, if there is still anybody
+    data.once("error", (error) => setTimeout(() => client.ftp.closeWithError(error), lastWords))
+    data.resume().end(content)
+    const [answer = unknown, ...answers] = await send(client, timeout, [line, ...then], true)
+    if (answer.code >= 400) throw new FTPError(answer)
+    return [answer, ...answers]
+  } finally {
+    data.destroy()
+  }
+}
+
+const verbOf = (line = ""): string => line.slice(0, Math.max(4, line.indexOf(" "))).trim()
+
+const receiver = (receive: (chunk: Uint8Array) => void): Writable =>
+  new Writable({
+    write(chunk: Uint8Array, _, done) {
+      receive(chunk)
+      done()
+    }
+  })
+
+/** For `doctor`. */
+const securityOf = (socket: Socket | TLSSocket): string | undefined => {
+  if (!(socket instanceof TLSSocket)) return undefined
+  const { subject, valid_to: until } = socket.getPeerCertificate()
+  return `${socket.getProtocol() ?? "TLS"}, certificate of ${RelPath.display(String(subject?.CN ?? "no name"))} until ${until ?? "an unknown time"}`
 }
 
 /** basic-ftp can't be told to stop; closing the connection is how a call is interrupted. */
@@ -234,20 +314,70 @@ const call = <A>(
   run: () => Promise<A>,
   onError: (error: unknown) => DeliveryError
 ): Effect.Effect<A, DeliveryError> =>
-  Effect.tryPromise({
-    try: (signal) => {
-      signal.addEventListener("abort", () => client.close(), { once: true })
-      return run()
-    },
-    catch: onError
+  Effect.async((resume) => {
+    run().then(
+      (value) => resume(Effect.succeed(value)),
+      (error: unknown) => resume(Effect.fail(onError(error)))
+    )
+    return Effect.sync(() => client.close())
   })
+
+/** A command's answer has to be there in time as a whole: a server could send a byte of it now and then for ever. */
+const within = async <A>(client: Client, timeout: number, promise: Promise<A>): Promise<A> => {
+  const timer = setTimeout(() => client.ftp.closeWithError(silence()), timeout)
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Any answer to a command is a success here, but one that ends the connection (421). */
+const send = async (
+  client: Client,
+  timeout: number,
+  lines: ReadonlyArray<string>,
+  together: boolean
+): Promise<ReadonlyArray<FTPResponse>> => {
+  if (lines.length === 0) return []
+  if (!together && lines.length > 1) {
+    const answers: Array<FTPResponse> = []
+    for (const line of lines) answers.push(...(await send(client, timeout, [line], true)))
+    return answers
+  }
+  // a name with a line break in it is refused long before; this is the last line of defence
+  if (lines.some((line) => /[\r\n\0]/.test(line))) throw new Error("a command has a line break in it")
+  const answers: Array<FTPResponse> = []
+  const answered = listen(client, (answer, task) => {
+    if (answer instanceof FTPError) answers.push({ code: answer.code, message: answer.message })
+    else if (answer instanceof Error) task.reject(answer)
+    // RFC 959: there is more to come
+    else if (answer.code >= 200) answers.push(answer)
+    const last = answers.at(-1)
+    if (last?.code === 421) task.reject(new FTPError(last))
+    else if (answers.length === lines.length) task.resolve(answers)
+  })
+  if (!client.closed) client.ftp.socket.write(lines.map((line) => `${line}\r\n`).join(""), "latin1")
+  return within(client, timeout, answered)
+}
+
+/** basic-ftp takes a stack trace for each command, which costs more than the command. */
+const listen = (client: Client, handler: Parameters<FTPContext["handle"]>[1]): Promise<ReadonlyArray<FTPResponse>> => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return client.ftp.handle(undefined, handler)
+  } finally {
+    Error.stackTraceLimit = limit
+  }
+}
 
 /**
  * Opens the data connection: EPSV, or PASV where the server has no EPSV, and always to the host of the control
  * connection. The address in a PASV answer is ignored: behind a NAT it is wrong, and from a hostile server it would
- * make us connect to somebody else.
+ * make us connect to somebody else. An `offset` is told last, for the very next command (RFC 3659, 5.3).
  */
-const passive = () => {
+const passive = (client: Client) => {
   let extended = true
   const open = async (ftp: FTPContext): Promise<FTPResponse> => {
     const host = ftp.socket.remoteAddress
@@ -266,11 +396,13 @@ const passive = () => {
     await connectForPassiveTransfer(host, parsePasvResponse(answer.message).port, ftp)
     return answer
   }
-  return async (ftp: FTPContext): Promise<FTPResponse> => {
-    const answer = await open(ftp)
-    if (ftp.dataSocket !== undefined) answerBeforeFailing(ftp.dataSocket)
-    return answer
-  }
+  return (offset: number) =>
+    async (ftp: FTPContext): Promise<FTPResponse> => {
+      const answer = await within(client, ftp.timeout, open(ftp))
+      if (ftp.dataSocket !== undefined) answerBeforeFailing(ftp.dataSocket)
+      if (offset > 0) await within(client, ftp.timeout, ftp.request(`REST ${offset}`))
+      return answer
+    }
 }
 
 /**
@@ -283,71 +415,4 @@ const answerBeforeFailing = (socket: Socket): void => {
     if (isCut(error)) setTimeout(() => destroy(error, done), lastWords)
     else destroy(error, done)
   }
-}
-
-/** What a failed command means. `line` is shown by its verb alone; arguments of ours are in the caller's message. */
-const commandError = (target: Target, line: string, error: unknown): DeliveryError => {
-  const verb = line.slice(0, Math.max(4, line.indexOf(" "))).trim()
-  const cause = Option.some(error)
-  if (!(error instanceof FTPError)) {
-    const reason = `The connection to ${target.url} broke at ${verb} (${messageOf(error)}).`
-    return new TransientError({ reason, cause })
-  }
-  const answered = `${target.url} answered ${verb} with "${readable(error.message)}"`
-  switch (error.code) {
-    case 430:
-    case 530:
-      return new LaneDownError({ reason: `${answered}. ${checkLogin}`, cause })
-    case 452:
-    case 552:
-      return new LaneDownError({ reason: `${answered}: it has no room left. Make room there.`, cause })
-    default:
-      return error.code < 500
-        ? new TransientError({ reason: `${answered}.`, cause })
-        : new PermanentError({ reason: `${answered}. ${advice.get(error.code) ?? general}`, cause })
-  }
-}
-
-const general = "The server refuses it as it is; its own log may say why."
-const advice = new Map([
-  [532, "The account may not store files: ask for the right, or use another user."],
-  [550, "Check that the path exists and that the user may write there."],
-  [553, "Check that the user may write there and that the server takes such names."]
-])
-const checkLogin =
-  "Check the user and the password in the target's URL (`@`, `/`, `:` and `%` in them percent-encoded)."
-
-/** What a failure means before the first file: mostly, that the server is of no use to any. */
-const loginError = (target: Target, key: Key, error: unknown): DeliveryError => {
-  // a server that repeats what it was sent must not bring a password into a message
-  const repeats = key.password !== "" && messageOf(error).includes(key.password)
-  const cause = repeats ? Option.none() : Option.some(error)
-  if (error instanceof FTPError) {
-    const line = repeats ? `code ${error.code}` : readable(error.message)
-    const answered = `${target.url} refused the login with "${line}"`
-    if (error.code === 430 || error.code === 530)
-      return new LaneDownError({ reason: `${answered}. ${checkLogin}`, cause })
-    if (error.code >= 400 && error.code < 500) return new TransientError({ reason: `${answered}.`, cause })
-    const secure =
-      key.secure === "none"
-        ? "It may want `secure: explicit`."
-        : "It may want `secure: none` or another kind of `secure`."
-    return new LaneDownError({ reason: `${answered}. ${secure}`, cause })
-  }
-  if (isUnreachable(error)) {
-    const reason = `${target.url} can't be reached (${messageOf(error)}). Check host and port, and that the server is running.`
-    return new LaneDownError({ reason, cause })
-  }
-  if (isInsecure(error)) {
-    const reason = `${target.url}: no secure connection (${messageOf(error)}). Check the server's certificate, or name its authority in NODE_EXTRA_CA_CERTS.`
-    return new LaneDownError({ reason, cause })
-  }
-  return new TransientError({ reason: `The login to ${target.url} failed (${messageOf(error)}).`, cause })
-}
-
-const messageOf = (error: unknown): string => {
-  const text = error instanceof Error ? error.message : String(error)
-  return readable(
-    text.startsWith("Timeout (") ? "no answer in time" : text === "" ? (codeOf(error) ?? "no reason given") : text
-  )
 }

@@ -1,138 +1,201 @@
 /**
- * `http` and `https`: one request per delivery, its body streamed from the file in constant memory.
+ * `http` and `https`: a file is one request, its body streamed in constant memory, or a resumable upload ({@link Tus}).
  *
- * `upload: multipart` POSTs a form with one file part to the target's path; `upload: raw` PUTs the bare bytes to the
- * target's path with the file's own path below it. HTTP has no rename: whether a partial upload can be seen is up to
- * the server, but it always knows the full length beforehand, and a body that could not be completed is cut short of
- * it. No redirect is followed, because it would carry the file and the password to a place that nobody configured.
+ * `upload: multipart` POSTs a form with one file part to the target's path. `upload: raw` PUTs the bare bytes to the
+ * target's path with the file's own path below it; a URL with a query and without a slash at the end of its path is
+ * that of one object, as a pre-signed one is, and the file goes exactly there. HTTP has no rename: whether a partial
+ * upload can be seen is up to the server, but it always knows the full length beforehand, and a body that could not be
+ * completed is cut short of it.
  *
- * A POST whose body went out whole and whose answer was lost is ambiguous: it carries an `Idempotency-Key`, but not
- * every server keeps it. A PUT may simply be sent again.
+ * `Content-Digest` (RFC 9530) goes with files up to {@link small}, and with larger ones under `verify: hash`, which
+ * costs another pass over the file. A POST whose body went out whole and whose answer was lost is ambiguous: it carries
+ * an `Idempotency-Key`, but only the config can say that the server keeps it. A PUT may simply be sent again.
  */
 import { Buffer } from "node:buffer"
-import { randomUUID } from "node:crypto"
-import { Effect, type Layer, Option } from "effect"
+import { createHash } from "node:crypto"
+import { Effect, Option, type Layer } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
-import { PermanentError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import { TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import { location } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
-import { contentType } from "./contentType.ts"
+import * as Conflict from "./HttpConflict.ts"
 import * as Exchange from "./HttpExchange.ts"
+import { digestField, prove } from "./HttpLook.ts"
+import { pathOf, planOf, type Plan } from "./HttpPlan.ts"
+import { probe } from "./HttpProbe.ts"
+import { follow, type Hop } from "./HttpRedirect.ts"
+import * as Tus from "./Tus.ts"
 
 export type Options = Exchange.Options
+
+/** Files up to this size, in bytes, are read before they are sent. */
+const small = 1024 * 1024
 
 export const make = (options: Options = {}): Effect.Effect<Destination.Destination> =>
   Effect.succeed({
     schemes: ["http", "https"],
     protocol: "http",
     worker: "HTTP worker",
-    conflicts: ["overwrite"],
+    // of `upload: raw`; the others can only overwrite
+    conflicts: ["overwrite", "skip", "rename", "fail", "newer"],
     open: () =>
-      Effect.map(Exchange.make(options), (exchange) => ({
-        deliver: (task) => deliver(exchange, task),
-        // What was received under a name cannot be asked of an HTTP server in general: it is sent again.
-        recover: () => Effect.succeed(Option.none())
-      }))
+      Effect.map(Exchange.make(options), (exchange) => {
+        const tus = Tus.make(exchange)
+        return {
+          deliver: (task) => deliver(exchange, tus, task),
+          recover: (task) =>
+            task.delivery.target.options.upload === "tus"
+              ? tus.recover(task)
+              : Conflict.adopt(exchange, task, pathOf(task.delivery.target, task.secrets)),
+          discard: tus.discard,
+          probe: (task) => probe(exchange, task)
+        }
+      })
   })
 
 export const layer = (options: Options = {}): Layer.Layer<never, never, Destination.Destinations> =>
   Destination.layer(make(options))
 
-const deliver = Effect.fn("Http.deliver")(function* (
-  { send }: Exchange.Exchange,
+const deliver = (
+  exchange: Exchange.Exchange,
+  tus: Tus.Tus,
   task: Destination.Task
-): Effect.fn.Return<Receipt, DeliveryError> {
-  const { generation, name, target } = task.delivery
-  const plan = yield* planOf(task)
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      const reader = yield* SourceReader.open(generation)
-      const body = reader.stream({ ...plan.frame, progress: task.progress, pace: task.pace })
-      const frame = (plan.frame.before?.byteLength ?? 0) + (plan.frame.after?.byteLength ?? 0)
-      const request: Exchange.Request = {
-        target,
-        secrets: task.secrets,
-        method: plan.method,
-        path: plan.path,
-        headers: {
-          ...plan.headers,
-          "content-length": String(reader.size + frame),
-          "idempotency-key": task.idempotencyKey
-        },
-        body,
-        reader,
-        file: SourceReader.describe(generation),
-        idempotent: plan.method === "PUT" || target.options.idempotency
-      }
-      const answer = yield* send(request)
-      if (answer.status < 200 || answer.status > 299) return yield* Exchange.refused(request, answer)
-      if (!reader.complete()) {
-        return yield* new TransientError({
-          reason: `${placeOf(task)} answered ${answer.said} before it had the whole file.`,
-          cause: Option.none()
-        })
-      }
-      // One consistent state of the file went out; what became of it since is the next generation's matter.
-      const sent = yield* reader.sent
-      return { bytes: sent.bytes, sha256: sent.sha256, said: answer.said, verified: "status" as const, name }
+): Effect.Effect<Receipt, DeliveryError> =>
+  Effect.flatMap(planOf(task), (plan) => {
+    const { conflict, upload } = task.delivery.target.options
+    if (upload === "tus") return tus.deliver(task)
+    if (conflict === "overwrite") {
+      const picked = { name: task.delivery.name, exclusive: false }
+      return Effect.flatMap(transfer(exchange, task, plan, picked), (done) =>
+        conclude(exchange, task, done, picked.name)
+      )
+    }
+    return Effect.flatMap(Conflict.adopt(exchange, task, plan.pathOf), (adopted) =>
+      Option.isSome(adopted) ? Effect.succeed(adopted.value) : deliverWhereFree(exchange, task, plan, 5)
+    )
+  })
+
+/** As the conflict policy says; where somebody was faster, it decides once more. */
+const deliverWhereFree = (
+  exchange: Exchange.Exchange,
+  task: Destination.Task,
+  plan: Plan,
+  tries: number
+): Effect.Effect<Receipt, DeliveryError> =>
+  Effect.gen(function* () {
+    const picked = yield* Conflict.pick(exchange, task, plan.pathOf)
+    yield* task.choose(picked.name)
+    const done = yield* transfer(exchange, task, plan, picked)
+    if (!picked.exclusive || done.answer.status !== 412) return yield* conclude(exchange, task, done, picked.name)
+    if (task.delivery.target.options.conflict !== "rename" || tries <= 1) return yield* Conflict.occupied(task)
+    return yield* deliverWhereFree(exchange, task, plan, tries - 1)
+  })
+
+interface Transfer extends Hop {
+  /** None: not all of it was read. */
+  readonly sent: Option.Option<SourceReader.Sent>
+}
+
+/** Sends the file, and again where a redirect leads. */
+const transfer = (
+  exchange: Exchange.Exchange,
+  task: Destination.Task,
+  plan: Plan,
+  picked: Conflict.Picked
+): Effect.Effect<Transfer, DeliveryError> => {
+  const path = plan.pathOf(picked.name)
+  const headers = picked.exclusive ? { ...plan.headers, "if-none-match": "*" } : plan.headers
+  return task.delivery.generation.size <= small
+    ? transferSmall(exchange, task, { ...plan, headers }, path)
+    : transferLarge(exchange, task, { ...plan, headers }, path)
+}
+
+const transferSmall = (
+  exchange: Exchange.Exchange,
+  task: Destination.Task,
+  plan: Plan,
+  path: string
+): Effect.Effect<Transfer, DeliveryError> =>
+  Effect.flatMap(SourceReader.whole(task.delivery.generation, task), ({ content, sent }) => {
+    const { after, before } = plan.frame
+    const body = before === undefined || after === undefined ? content : Buffer.concat([before, content, after])
+    const sha256 = body === content ? sent.sha256 : createHash("sha256").update(body).digest("hex")
+    return follow(task.delivery.target, path, (path) => {
+      const request = { ...requestOf(task, plan, path, body.byteLength, sha256), body }
+      return Effect.map(exchange.send(request), (answer) => ({ request, answer, sent: Option.some(sent) }))
     })
-  )
+  })
+
+const transferLarge = (
+  exchange: Exchange.Exchange,
+  task: Destination.Task,
+  plan: Plan,
+  path: string
+): Effect.Effect<Transfer, DeliveryError> =>
+  Effect.gen(function* () {
+    const { generation, target } = task.delivery
+    const sha256 =
+      target.options.verify === "hash"
+        ? yield* SourceReader.peek(generation, 0, generation.size, task.progress)
+        : undefined
+    const frame = (plan.frame.before?.byteLength ?? 0) + (plan.frame.after?.byteLength ?? 0)
+    return yield* follow(target, path, (path) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const reader = yield* SourceReader.open(generation)
+          const body = reader.stream({ ...plan.frame, progress: task.progress, pace: task.pace })
+          const request = { ...requestOf(task, plan, path, reader.size + frame, sha256), body, reader }
+          const answer = yield* exchange.send(request)
+          const sent = reader.complete() ? Option.some(yield* reader.sent) : Option.none()
+          return { request, answer, sent }
+        })
+      )
+    )
+  })
+
+const requestOf = (
+  task: Destination.Task,
+  plan: Plan,
+  path: string,
+  length: number,
+  sha256: string | undefined
+): Exchange.Request => ({
+  target: task.delivery.target,
+  secrets: task.secrets,
+  method: plan.method,
+  path,
+  headers: {
+    ...plan.headers,
+    "content-length": String(length),
+    "idempotency-key": task.idempotencyKey,
+    ...(sha256 === undefined ? {} : { "content-digest": digestField(sha256) })
+  },
+  file: SourceReader.describe(task.delivery.generation),
+  idempotent: plan.method === "PUT" || task.delivery.target.options.idempotency
 })
 
-interface Plan {
-  readonly method: "POST" | "PUT" | "PATCH"
-  readonly path: string
-  readonly headers: { readonly [name: string]: string }
-  readonly frame: { readonly before?: Uint8Array; readonly after?: Uint8Array }
-}
-
-/** Where and how it is sent; fails before anything is sent. */
-const planOf = (task: Destination.Task): Effect.Effect<Plan, PermanentError> => {
-  const { name, target } = task.delivery
-  const path = (value: string) => `${value}${Exchange.queryOf(task.secrets)}`
-  const type = contentType(name)
-  const root = `/${target.path.replace(/^\/+/, "")}`.split("/").map(Exchange.encodeSegment).join("/")
-  const segments = name.split("/")
-  if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
-    return refuse(task, "its name has an empty part, . or ..")
-  }
-  if (target.options.upload === "raw") {
-    return Effect.succeed({
-      method: target.options.method ?? "PUT",
-      path: path(`${root.endsWith("/") ? root : `${root}/`}${segments.map(Exchange.encodeSegment).join("/")}`),
-      headers: { "content-type": type },
-      frame: {}
-    })
-  }
-  if (!RelPath.isText(name)) {
-    return refuse(task, "its name is not UTF-8, which a form can't carry. Rename the file, or use `upload: raw`")
-  }
-  const boundary = `----filedispatch-${randomUUID()}`
-  const before =
-    `--${boundary}\r\n` +
-    `Content-Disposition: form-data; name="${quoted(target.options.fieldname)}"; ` +
-    `filename="${quoted(RelPath.basename(name))}"\r\n` +
-    `Content-Type: ${type}\r\n\r\n`
-  return Effect.succeed({
-    method: target.options.method ?? "POST",
-    path: path(root),
-    headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
-    frame: { before: Buffer.from(before), after: Buffer.from(`\r\n--${boundary}--\r\n`) }
-  })
-}
-
-const refuse = (task: Destination.Task, why: string): Effect.Effect<never, PermanentError> =>
-  Effect.fail(
-    new PermanentError({
-      reason: `${SourceReader.describe(task.delivery.generation)} can't be sent to ${task.delivery.target.url}: ${why}.`,
+const conclude = (
+  exchange: Exchange.Exchange,
+  task: Destination.Task,
+  { answer, request, sent }: Transfer,
+  name: RelPath.RelPath
+): Effect.Effect<Receipt, DeliveryError> => {
+  if (answer.status < 200 || answer.status > 299) return Exchange.refused(request, answer)
+  if (answer.whole !== true || Option.isNone(sent)) {
+    return new TransientError({
+      reason: `${RelPath.display(location(task.delivery.target, name))} answered ${answer.said} before it had the whole file.`,
       cause: Option.none()
     })
-  )
-
-/** As browsers escape names in a form (WHATWG HTML, multipart/form-data encoding algorithm). */
-const quoted = (value: string): string =>
-  value.replace(/["\r\n]/g, (char) => (char === '"' ? "%22" : char === "\r" ? "%0D" : "%0A"))
-
-const placeOf = (task: Destination.Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))
+  }
+  // One consistent state of the file went out; what became of it since is the next generation's matter.
+  const { bytes, sha256 } = sent.value
+  return Effect.map(prove(exchange, task, { answer, request }, sent.value), (verified) => ({
+    bytes,
+    sha256,
+    said: answer.said,
+    verified,
+    name
+  }))
+}

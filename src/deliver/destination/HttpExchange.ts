@@ -7,11 +7,9 @@
  */
 import { Buffer } from "node:buffer"
 import { readFile } from "node:fs/promises"
-import type { Socket } from "node:net"
+import type { Agent } from "node:http"
 import type { Readable } from "node:stream"
-import type { ConnectionOptions } from "node:tls"
 import { Clock, Effect, Option, Redacted, type Scope } from "effect"
-import { Agent, buildConnector } from "undici"
 import {
   AmbiguousError,
   LaneDownError,
@@ -23,13 +21,16 @@ import * as RelPath from "../../domain/RelPath.ts"
 import type { Secrets } from "../../domain/Settings.ts"
 import type { Target } from "../../domain/Target.ts"
 import { codeOf, type SourceReader } from "../SourceReader.ts"
-import { isCut, isInsecure, isUnreachable, lastWords } from "./network.ts"
+import { makeAgent, send, type Answer, type Failure, type Tls } from "./HttpWire.ts"
+import { isInsecure, isUnreachable } from "./network.ts"
+
+export type { Answer } from "./HttpWire.ts"
 
 export interface Options {
   /** Sent as `User-Agent: filedispatch/<version>`. */
   readonly version?: string
   /** Beside the target's own `ca`: a private certificate authority, a client certificate. */
-  readonly tls?: Pick<ConnectionOptions, "ca" | "cert" | "key" | "passphrase">
+  readonly tls?: Tls
 }
 
 export interface Request {
@@ -46,21 +47,13 @@ export interface Request {
   readonly bare?: boolean
   readonly body?: Readable | Uint8Array
   /** Whose stream the body is. Why that failed comes before what the connection made of it. */
-  readonly reader?: SourceReader
+  readonly reader?: Pick<SourceReader, "begun" | "complete" | "failure">
   /** The file that it is about, for messages. */
   readonly file?: string
   /** Whether it may be sent again where no answer came. */
   readonly idempotent: boolean
   /** Gets the answer's body where that is 2xx; else 1 MiB of it at most is kept in {@link Answer}. */
   readonly receive?: (chunk: Uint8Array) => void
-}
-
-export interface Answer {
-  readonly status: number
-  /** For the receipt and for messages: "201 Created". */
-  readonly said: string
-  readonly header: (name: string) => string | undefined
-  readonly body: Uint8Array
 }
 
 export interface Exchange {
@@ -73,35 +66,52 @@ export const make = (options: Options = {}): Effect.Effect<Exchange, never, Scop
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => new Map<string, Agent>()),
-      (agents) => Effect.promise(() => Promise.all(Array.from(agents.values(), (agent) => agent.destroy())))
+      (agents) => Effect.sync(() => agents.forEach((agent) => agent.destroy()))
     ),
     (agents) => ({
-      send: (request) => Effect.flatMap(agentFor(agents, options, request.target), exchange(options, request))
+      send: (request) =>
+        Effect.suspend(() => {
+          const place = placeOf(request)
+          return Effect.flatMap(agentFor(agents, options, request.target, place.secure), (agent) =>
+            exchange(options, request, place, agent)
+          )
+        })
     })
   )
 
-/** By time-out, which undici fixes when it connects, and authority; as a rule all targets of a lane have the same. */
+interface Place {
+  readonly secure: boolean
+  readonly host: string
+  readonly port: number
+}
+
+const placeOf = ({ origin, target }: Request): Place => {
+  if (origin === undefined) {
+    const secure = secureSchemes.has(target.scheme)
+    return { secure, host: target.host.replace(/^\[|\]$/g, ""), port: target.port ?? (secure ? 443 : 80) }
+  }
+  const url = new URL(origin)
+  const secure = url.protocol === "https:"
+  const port = url.port === "" ? (secure ? 443 : 80) : Number(url.port)
+  return { secure, host: url.hostname.replace(/^\[|\]$/g, ""), port }
+}
+
+const secureSchemes = new Set(["https", "webdavs"])
+
+/** By authority; as a rule all targets of a lane have the same. */
 const agentFor = (
   agents: Map<string, Agent>,
   options: Options,
-  target: Target
+  target: Target,
+  secure: boolean
 ): Effect.Effect<Agent, LaneDownError> => {
-  const { ca, timeout } = target.options
-  const key = `${timeout} ${ca ?? ""}`
+  const key = secure ? `tls ${target.options.ca ?? ""}` : ""
   const known = agents.get(key)
   if (known !== undefined) return Effect.succeed(known)
-  return Effect.map(authority(target), (own) => {
+  return Effect.map(secure ? authority(target) : Effect.succeed({}), (own) => {
     const there = agents.get(key)
     if (there !== undefined) return there
-    const agent = new Agent({
-      connect: connector(timeout, { ...options.tls, ...own }),
-      headersTimeout: timeout,
-      bodyTimeout: timeout,
-      pipelining: 1,
-      // Shorter than any common server's: a POST on a connection that the server is just closing is ambiguous.
-      keepAliveTimeout: 1000,
-      keepAliveMaxTimeout: 1000
-    })
+    const agent = makeAgent(secure, { ...options.tls, ...own })
     agents.set(key, agent)
     return agent
   })
@@ -122,69 +132,38 @@ export const authority = (target: Target): Effect.Effect<{ readonly ca?: Buffer 
       })
 }
 
-const exchange =
-  (options: Options, request: Request) =>
-  (agent: Agent): Effect.Effect<Answer, DeliveryError> => {
-    const { reader, target } = request
-    let began = false
-    return Effect.tryPromise({
-      try: async (signal) => {
-        const response = await agent.request({
-          origin: request.origin ?? originOf(target),
-          path: request.path,
-          method: request.method,
-          headers: {
-            ...(request.bare === true
-              ? {}
-              : { ...configured(request.secrets), ...authorization(target, request.secrets) }),
-            "user-agent": options.version === undefined ? "filedispatch" : `filedispatch/${options.version}`,
-            ...request.headers
-          },
-          body: request.body ?? null,
-          signal,
-          headersTimeout: target.options.timeout,
-          bodyTimeout: target.options.timeout
-        })
-        began = true
-        const { headers, statusCode: status } = response
-        const kept: Array<Uint8Array> = []
-        let size = 0
-        const wanted = request.receive !== undefined && status >= 200 && status < 300
-        try {
-          for await (const chunk of response.body) {
-            const bytes: Uint8Array = chunk
-            if (wanted) request.receive?.(bytes)
-            else if (size < maxKept) kept.push(bytes)
-            size += bytes.byteLength
-            if (!wanted && size >= maxKept) break
-          }
-        } catch (error) {
-          // the status is the answer; its text only has to be out of the way, unless it is what was asked for
-          if (wanted) throw error
-        }
-        return {
-          status,
-          said: `${status} ${response.statusText}`.trim(),
-          header: (name) => first(headers[name]),
-          body: Buffer.concat(kept)
-        } satisfies Answer
-      },
-      catch: (error) =>
-        Option.getOrElse(reader?.failure() ?? Option.none(), () =>
-          sendError(request, error, {
-            began: began || (reader?.begun() ?? false),
-            complete: reader?.complete() ?? true
-          })
-        )
-    })
-  }
+const exchange = (
+  options: Options,
+  request: Request,
+  place: Place,
+  agent: Agent
+): Effect.Effect<Answer, DeliveryError> =>
+  Effect.suspend(() => {
+    const { body, reader, secrets, target } = request
+    const headers: Record<string, string> = {
+      ...(request.bare === true ? {} : { ...configured(secrets), ...authorization(target, secrets) }),
+      "user-agent": options.version === undefined ? "filedispatch" : `filedispatch/${options.version}`,
+      ...request.headers
+    }
+    return Effect.mapError(
+      send(agent, {
+        ...place,
+        method: request.method,
+        path: request.path,
+        headers,
+        body,
+        timeout: target.options.timeout,
+        expect: target.options.expect && body !== undefined && headers["content-length"] !== "0",
+        receive: request.receive
+      }),
+      (failure) => Option.getOrElse(reader?.failure() ?? Option.none(), () => sendError(request, failure))
+    )
+  })
 
-const maxKept = 1024 * 1024
-
-/** `https://host:port` */
+/** `https://host:port`; `webdav` and `webdavs` are spoken over these two. */
 export const originOf = (target: Target): string => {
   const host = target.host.includes(":") && !target.host.startsWith("[") ? `[${target.host}]` : target.host
-  return `${target.scheme}://${host}${target.port === null ? "" : `:${target.port}`}`
+  return `${target.scheme.replace(/^webdav/, "http")}://${host}${target.port === null ? "" : `:${target.port}`}`
 }
 
 /** One part of a path, percent-encoded, whatever bytes it is made of. */
@@ -213,9 +192,6 @@ const authorization = (target: Target, secrets: Secrets): { readonly authorizati
 const configured = (secrets: Secrets): Record<string, string> =>
   Object.fromEntries(secrets.headers.map(([name, value]) => [name, Redacted.value(value)]))
 
-const first = (header: string | Array<string> | undefined): string | undefined =>
-  Array.isArray(header) ? header[0] : header
-
 /** What follows from an answer that is not a success. */
 export const refused = (
   request: Pick<Request, "target" | "file">,
@@ -229,7 +205,7 @@ export const refused = (
     const wait = retryAfter === undefined ? {} : { retryAfter }
     if (status === 401 || status === 403 || status === 407) {
       const reason = `${answered}. Check the user and the password in the target's URL, and what they may do there.`
-      return yield* new LaneDownError({ reason, cause, ...wait })
+      return yield* new LaneDownError({ reason, cause, phase: "authenticated", ...wait })
     }
     if (status === 507) {
       return yield* new LaneDownError({ reason: `${answered}: it has no room left. Make room there.`, cause, ...wait })
@@ -237,7 +213,7 @@ export const refused = (
     if (status >= 300 && status < 400) {
       const location = answer.header("location")
       const where = location === undefined ? "elsewhere" : `to ${safeLocation(request.target, location)}`
-      const reason = `${answered}, which redirects ${where}. Redirects are not followed: put that URL into the config if it is the right one.`
+      const reason = `${answered}, which redirects ${where}. Only 307 and 308 within the same origin are followed: put that URL into the config if it is the right one.`
       return yield* new PermanentError({ reason, cause })
     }
     if (transient.has(status) || (status >= 500 && status !== 501 && status !== 505)) {
@@ -256,6 +232,7 @@ const advice = new Map([
   [409, "It conflicts with what is there; for a `raw` upload, the folder may be missing."],
   [410, "There is nothing at that path any more: check the target's URL."],
   [413, "The file is too large for it: raise the server's limit, or keep such files from this route."],
+  [417, "It does not understand `expect: true`: take that out of the config."],
   [415, "It does not take this type of file: check `upload` and the route's extensions."],
   [422, "It does not accept the form: check `fieldname`."]
 ])
@@ -269,7 +246,7 @@ export const retryAfterMillis = (header: string | undefined, now: number): numbe
 }
 
 /** A location without what may be secret in it. */
-const safeLocation = (target: Target, value: string): string => {
+export const safeLocation = (target: Target, value: string): string => {
   const base = `${originOf(target)}${target.path.startsWith("/") ? "" : "/"}`
   if (!URL.canParse(value, base)) return "a place that is not a URL"
   const url = new URL(value, base)
@@ -277,16 +254,16 @@ const safeLocation = (target: Target, value: string): string => {
 }
 
 /** What follows from a request that got no answer. */
-const sendError = (
-  request: Request,
-  error: unknown,
-  progress: { readonly began: boolean; readonly complete: boolean }
-): DeliveryError => {
+const sendError = (request: Request, { connected, error, whole }: Failure): DeliveryError => {
   const cause = Option.some(error)
   const { url } = request.target
   const code = codeOf(error)
-  const because = `${error instanceof Error && error.message !== "" ? error.message : "no reason given"}${code === undefined ? "" : `, ${code}`}`
-  if (!progress.began) {
+  if (code === "ERR_INVALID_CHAR" || code === "ERR_UNESCAPED_CHARACTERS") {
+    const reason = `${url}: a header or the path has a character that HTTP can't carry. Check \`headers\`, \`token\` and the URL in the config.`
+    return new PermanentError({ reason, cause })
+  }
+  const because = `${wordsOf(error)}${code === undefined ? "" : `, ${code}`}`
+  if (!connected) {
     if (isInsecure(error)) {
       const reason = `${url}: no secure connection (${because}). Check the server's certificate, or name its authority in \`ca\`.`
       return new LaneDownError({ reason, cause })
@@ -297,36 +274,16 @@ const sendError = (
     }
     return new TransientError({ reason: `The connection to ${url} failed (${because}).`, cause })
   }
-  if (progress.complete && !request.idempotent) {
+  if (whole && !request.idempotent) {
     const reason = `${request.file ?? "The file"} was sent whole to ${url}, but no answer came (${because}). Look there whether it arrived; retry it if not.`
     return new AmbiguousError({ reason, cause })
   }
-  const after = progress.complete ? "before it answered" : "before the whole file was sent"
+  const after = whole ? "before it answered" : "before the whole file was sent"
   return new TransientError({ reason: `The connection to ${url} broke ${after} (${because}).`, cause })
 }
 
-const connector = (timeout: number, tls: Options["tls"]): buildConnector.connector => {
-  const connect = buildConnector({ ...tls, timeout, allowH2: false })
-  return (options, callback) =>
-    connect(options, (...result) => {
-      if (result[0] === null) readBeforeFailing(result[1])
-      callback(...result)
-    })
-}
-
-/**
- * A server that refuses an upload answers early and closes. The next write then fails with EPIPE, and node would throw
- * the socket away together with the answer that waits in it; so such a failure is held back until it can be read.
- */
-const readBeforeFailing = (socket: Socket): void => {
-  const late =
-    (done: (error?: Error | null) => void) =>
-    (error?: Error | null): void => {
-      if (isCut(error)) setTimeout(() => done(error), lastWords).unref()
-      else done(error)
-    }
-  const write = socket._write.bind(socket)
-  socket._write = (chunk, encoding, done) => write(chunk, encoding, late(done))
-  const writev = socket._writev?.bind(socket)
-  if (writev !== undefined) socket._writev = (chunks, done) => writev(chunks, late(done))
+/** Where a host has several addresses, node's error has no words of its own. */
+const wordsOf = (error: unknown): string => {
+  if (error instanceof AggregateError && error.message === "") return wordsOf(error.errors[0])
+  return error instanceof Error && error.message !== "" ? error.message : "no reason given"
 }

@@ -20,6 +20,7 @@ import {
 import { smallFile } from "../../files/copy.ts"
 import { Files, type Copier, type CopyFault, type CopyJob, type CopyResult } from "../../files/Files.ts"
 import * as Destination from "../Destination.ts"
+import * as LocalProbe from "./LocalProbe.ts"
 
 /**
  * Threads for each local lane. While one waits for the disk to sync, others go on; without syncs there is nothing to
@@ -34,7 +35,7 @@ const batch = 16
 export const make = Effect.map(Files, (files): Destination.Destination => {
   const connect = (copier: Copier, workers: number): Destination.Connection => {
     const copy = (task: Destination.Task, job: CopyJob): Effect.Effect<Receipt, DeliveryError> =>
-      Effect.flatMap(copier.copy(job, task.progress), (result) => conclude(task, result))
+      Effect.flatMap(copier.copy(job, task.progress, limitOf(task)), (result) => conclude(task, result))
 
     const conclude = (task: Destination.Task, result: CopyResult): Effect.Effect<Receipt, DeliveryError> => {
       switch (result._tag) {
@@ -63,6 +64,7 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
           )
       },
       deliver: (task) => copy(task, toJob(task)),
+      probe: LocalProbe.probe,
       recover: (task) =>
         copier.recover(toJob(task)).pipe(
           Effect.map(Option.fromNullable),
@@ -92,8 +94,14 @@ const toJob = ({ delivery, stale, sync, temp }: Destination.Task): CopyJob => ({
   conflict: delivery.target.options.conflict,
   chosen: delivery.chosen,
   move: delivery.sole,
-  sync
+  sync,
+  verify: delivery.target.options.verify,
+  names: delivery.target.options.names
 })
+
+/** A copy by the kernel can't be slowed down any more once it is begun, so that a later limit is for the next one. */
+const limitOf = ({ pace }: Destination.Task): Destination.Pace | undefined =>
+  pace !== undefined && Number.isFinite(pace.chunk()) ? pace : undefined
 
 const toError = ({ kind, reason }: CopyFault): DeliveryError => {
   const fields = { reason, cause: Option.none() }

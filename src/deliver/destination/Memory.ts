@@ -16,6 +16,8 @@ export interface Options {
   readonly worker?: string
   /** Runs at the start of every attempt, and may fail it, delay it or block it for good. */
   readonly before?: (task: Destination.Task) => Effect.Effect<void, DeliveryError>
+  /** Clears away what was noted for a delivery; without it there is no such thing here. */
+  readonly discard?: (task: Destination.Task) => Effect.Effect<void, DeliveryError>
 }
 
 export interface Memory {
@@ -55,7 +57,7 @@ export const make = (options: Options = {}): Memory => {
     return yield* Effect.scoped(
       Effect.gen(function* () {
         const reader = yield* SourceReader.open(generation)
-        const body = reader.stream({ progress: task.progress })
+        const body = reader.stream({ progress: task.progress, pace: task.pace })
         const chunks = yield* Effect.tryPromise({
           try: async () => {
             const chunks: Array<Uint8Array> = []
@@ -99,6 +101,7 @@ export const make = (options: Options = {}): Memory => {
     open: () =>
       Effect.succeed({
         deliver,
+        ...(options.discard === undefined ? {} : { discard: options.discard }),
         recover: (task) =>
           Effect.sync(() => {
             const { chosen, generation, target } = task.delivery

@@ -3,7 +3,7 @@ import { Deferred, Effect, Fiber, Option, Redacted } from "effect"
 import * as Ftp from "../../../src/deliver/destination/Ftp.ts"
 import { noSecrets, unlimited, type RouteTarget } from "../../../src/domain/Settings.ts"
 import type { Target, TargetOptions } from "../../../src/domain/Target.ts"
-import { makeSource, makeTask, pattern, targetOptions } from "../../contracts/destination.ts"
+import { makeSource, makeTask, pattern, tempName, targetOptions } from "../../contracts/destination.ts"
 import { startFtpServer, type FtpFault, type FtpOptions } from "../../servers/ftp.ts"
 import { hasVsftpd, startVsftpd } from "../../servers/vsftpd.ts"
 
@@ -41,10 +41,10 @@ const setUp = (serverOptions: FtpOptions = {}) =>
     return { server, source, connection, target, file }
   })
 
-const failing = (fault: FtpFault, options: FtpOptions = {}) =>
+const failing = (fault: FtpFault, options: FtpOptions = {}, times = 1) =>
   Effect.gen(function* () {
     const { connection, file, server, target } = yield* setUp(options)
-    server.faultNext(fault)
+    for (let count = 0; count < times; count++) server.faultNext(fault)
     const error = yield* Effect.flip(connection.deliver(makeTask(file.generation, target())))
     expect(Array.from(server.files.keys())).toEqual([])
     // whatever happened, the next attempt finds a connection that works
@@ -57,10 +57,13 @@ describe("an upload", () => {
   it.scopedLive("is stored under the temp name, measured, dated, and renamed", () =>
     Effect.gen(function* () {
       const { connection, file, server, target } = yield* setUp()
+      // once for each target, it is asked for its folders and whether it tells cases apart
+      yield* connection.deliver(makeTask(file.generation, target()))
+      const before = server.commands.length
       const task = makeTask(file.generation, target())
       expect(yield* connection.deliver(task)).toMatchObject({ verified: "size", said: "226 Transfer complete." })
       const temp = `/in/box/${task.temp}`
-      const seen = server.commands.filter((line) => /^(STOR|SIZE|RNFR|RNTO)/.test(line))
+      const seen = server.commands.slice(before).filter((line) => /^(CWD|STOR|SIZE|RNFR|RNTO)/.test(line))
       expect(seen).toEqual([`STOR ${temp}`, `SIZE ${temp}`, `RNFR ${temp}`, "RNTO /in/box/file.bin"])
       expect(server.mtimes.get(temp)).toMatch(/^\d{14}$/)
       expect(server.commands).toContain("TYPE I")
@@ -109,13 +112,113 @@ describe("an upload", () => {
       )
   )
 
-  it.scopedLive("to a server that stops reading is given up after the timeout", () =>
+  it.scopedLive.each(["deaf", "drip"] as const)(
+    "to a server that stops reading (%s) is given up after the timeout",
+    (kind) =>
+      Effect.gen(function* () {
+        const { connection, server, source, target } = yield* setUp()
+        const { generation } = yield* source.sparse("large.bin", 50_000_000)
+        server.faultNext({ verb: "STOR", kind })
+        const error = yield* Effect.flip(connection.deliver(makeTask(generation, target({ timeout: 400 }))))
+        expect(error._tag).toBe("TransientError")
+      })
+  )
+
+  it.scopedLive("to a server that takes it all and answers nothing is given up after the timeout", () =>
     Effect.gen(function* () {
-      const { connection, server, source, target } = yield* setUp()
-      const { generation } = yield* source.sparse("large.bin", 50_000_000)
-      server.faultNext({ verb: "STOR", kind: "deaf" })
-      const error = yield* Effect.flip(connection.deliver(makeTask(generation, target({ timeout: 400 }))))
+      const error = yield* failing({ verb: "STOR", kind: "mute" })
       expect(error._tag).toBe("TransientError")
+      expect(error.message).toContain("no answer in time")
+    })
+  )
+
+  it.scopedLive.each(["RNFR", "RNTO"])("that may not be renamed (%s) says what filedispatch needs", (verb) =>
+    Effect.gen(function* () {
+      const error = yield* failing({ verb, kind: "reply", line: "550 Permission denied." }, {}, verb === "RNFR" ? 2 : 1)
+      expect(error._tag).toBe("PermanentError")
+      expect(error.message).toContain(`answered ${verb} with "550 Permission denied."`)
+      expect(error.message).toContain("may rename there")
+    })
+  )
+
+  it.scopedLive("is proved by the answer alone where the temp file is hidden, and `verify: size` is refused", () =>
+    Effect.gen(function* () {
+      const { connection, file, server, target } = yield* setUp({ hides: true, without: ["SIZE"] })
+      const refused = yield* Effect.flip(connection.deliver(makeTask(file.generation, target({ verify: "size" }))))
+      expect(refused._tag).toBe("PermanentError")
+      expect(refused.message).toContain("`verify: auto`")
+      expect(Array.from(server.files.keys())).toEqual([])
+      const receipt = yield* connection.deliver(makeTask(file.generation, target()))
+      expect(receipt).toMatchObject({ verified: "status" })
+      expect(Array.from(server.files.keys())).toEqual(["/in/box/file.bin"])
+    })
+  )
+
+  it.scopedLive("goes to an account that may only write", () =>
+    Effect.gen(function* () {
+      const { connection, file, server, target } = yield* setUp({ writeOnly: true })
+      const receipt = yield* connection.deliver(makeTask(file.generation, target()))
+      expect(receipt).toMatchObject({ verified: "status" })
+      expect(Array.from(server.files.keys())).toEqual(["/in/box/file.bin"])
+    })
+  )
+
+  const wrongHash = `213 SHA-256 0-9 ${"0".repeat(64)} file`
+  it.scopedLive.each([
+    ["HASH", "HASH SHA-256*"],
+    ["XSHA256", "XSHA256"]
+  ] as const)("is proved by %s", ([verb, feature]) =>
+    Effect.gen(function* () {
+      const { connection, file, target } = yield* setUp({ features: [feature] })
+      expect(yield* connection.deliver(makeTask(file.generation, target()))).toMatchObject({ verified: "hash" })
+      const line = verb === "HASH" ? wrongHash : `250 ${"0".repeat(64)}`
+      const error = yield* failing({ verb, kind: "reply", line }, { features: [feature] })
+      expect(error._tag).toBe("TransientError")
+      expect(error.message).toContain("is not what was sent")
+    })
+  )
+
+  it.scopedLive("is not replaced by a newer one where the server does not tell how old it is", () =>
+    Effect.gen(function* () {
+      const { connection, file, server, target } = yield* setUp({ without: ["MDTM"] })
+      server.put("/in/box/file.bin", Buffer.from("a stranger's"))
+      const error = yield* Effect.flip(connection.deliver(makeTask(file.generation, target({ conflict: "newer" }))))
+      expect(error._tag).toBe("PermanentError")
+      expect(error.message).toContain("another `conflict`")
+      expect(Array.from(server.files.keys())).toEqual(["/in/box/file.bin"])
+    })
+  )
+
+  it.scopedLive.each([
+    ["ignores", { forgetful: true }],
+    ["refuses", {}]
+  ] as const)("that can't go on because the server %s REST begins again, once and for all", ([how, options]) =>
+    Effect.gen(function* () {
+      const { connection, server, source, target } = yield* setUp(options)
+      const size = 12 * 1024 * 1024
+      const { generation } = yield* source.write("large.bin", pattern(size))
+      let noted: string | null = null
+      const note = (resume: string | null) =>
+        Effect.sync(() => {
+          noted = resume
+        })
+      const first = makeTask(generation, target(), { note })
+      const cut = { verb: "STOR", kind: "cut", bytes: 10 * 1024 * 1024 } as const
+      server.faultNext(cut)
+      expect((yield* Effect.flip(connection.deliver(first)))._tag).toBe("TransientError")
+      expect(noted).toBe(first.temp)
+      if (how === "refuses") server.faultNext({ verb: "STOR", kind: "reply", line: "504 Not with REST." })
+      const second = { ...first, delivery: { ...first.delivery, resume: first.temp }, temp: tempName(1, 2) }
+      expect((yield* Effect.flip(connection.deliver(second)))._tag).toBe("TransientError")
+      expect(noted).toBeNull()
+      expect(Array.from(server.files.keys())).toEqual([])
+      // and the next file does not try it again
+      server.faultNext(cut)
+      const third = { ...first, temp: tempName(1, 3) }
+      expect((yield* Effect.flip(connection.deliver(third)))._tag).toBe("TransientError")
+      expect(noted).toBeNull()
+      expect(yield* connection.deliver({ ...first, temp: tempName(1, 4) })).toMatchObject({ bytes: size })
+      expect(Array.from(server.files.keys())).toEqual(["/in/box/large.bin"])
     })
   )
 
@@ -149,9 +252,9 @@ describe("an upload", () => {
     })
   )
 
-  it.scopedLive("removes its temp file when it is interrupted", () =>
+  it.scopedLive("removes its temp file when it is interrupted and the server has no REST", () =>
     Effect.gen(function* () {
-      const { connection, server, source, target } = yield* setUp()
+      const { connection, server, source, target } = yield* setUp({ without: ["REST"] })
       const { generation } = yield* source.sparse("large.bin", 200_000_000)
       const begun = yield* Deferred.make<void>()
       const task = makeTask(generation, target(), { progress: () => Deferred.unsafeDone(begun, Effect.void) })
@@ -305,11 +408,35 @@ describe("the connection", () => {
     })
   )
 
-  it.scopedLive("to a server with too many of them is worth another attempt", () =>
-    Effect.gen(function* () {
-      const error = yield* failing({ verb: "CONNECT", kind: "reply", line: "421 Too many connections." })
-      expect(error._tag).toBe("TransientError")
+  const crowds: ReadonlyArray<readonly [string, string]> = [
+    ["CONNECT", "421 There are too many connections from your internet address."],
+    ["CONNECT", "421 Service not available."],
+    ["USER", "421 50 users (the maximum) are already logged in, sorry"],
+    ["PASS", "530 Sorry, the maximum number of clients (5) for this user are already connected."],
+    ["EPSV", "421 Too many connections."]
+  ]
+  it.scopedLive.each(crowds)("is one too many: %s answered by %s", ([verb, line]) =>
+    Effect.map(failing({ verb, kind: "reply", line }), (error) => {
+      expect(error._tag).toBe("CrowdedError")
+      expect(error.message).toContain(line)
+      expect(error.message).toContain("`concurrency`")
     })
+  )
+
+  it.scopedLive("that is closed for having been idle is worth another attempt", () =>
+    Effect.map(failing({ verb: "EPSV", kind: "reply", line: "421 Timeout." }), (error) =>
+      expect(error._tag).toBe("TransientError")
+    )
+  )
+
+  it.scopedLive.each(["CONNECT", "USER", "EPSV", "SIZE", "RNFR"])(
+    "to a server that answers %s with a byte now and then is given up after the timeout",
+    (verb) =>
+      Effect.gen(function* () {
+        const error = yield* failing({ verb, kind: "slowly", every: 250 })
+        expect(error._tag).toBe("TransientError")
+        expect(error.message).toContain("no answer in time")
+      })
   )
 
   it.scopedLive("that must be secure is not made in the clear", () =>

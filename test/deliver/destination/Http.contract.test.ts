@@ -1,32 +1,41 @@
+import { writeFile } from "node:fs/promises"
 import { Effect } from "effect"
 import * as Http from "../../../src/deliver/destination/Http.ts"
+import { noSecrets, unlimited, type RouteTarget } from "../../../src/domain/Settings.ts"
 import type { TargetOptions } from "../../../src/domain/Target.ts"
 import { destinationContract, targetOptions } from "../../contracts/destination.ts"
 import { startHttpServer } from "../../servers/http.ts"
-import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
+import { startTusServer } from "../../servers/tus.ts"
+
+const targetAt =
+  (upload: TargetOptions["upload"]) =>
+  (port: number) =>
+  (options?: Partial<TargetOptions>, folder?: string): RouteTarget => {
+    const path = folder === undefined ? "/root" : `/root/${folder}`
+    return {
+      target: {
+        url: `http://127.0.0.1:${port}${path}`,
+        scheme: "http",
+        lane: `http://127.0.0.1:${port}`,
+        host: "127.0.0.1",
+        port,
+        username: null,
+        path,
+        options: targetOptions({ upload, ...options })
+      },
+      secrets: noSecrets,
+      bandwidth: unlimited
+    }
+  }
 
 const farSide = (upload: TargetOptions["upload"]) =>
   Effect.gen(function* () {
     const server = yield* startHttpServer()
-    const target = (port: number) => (options?: Partial<TargetOptions>, folder?: string) => {
-      const path = folder === undefined ? "/root" : `/root/${folder}`
-      return {
-        target: {
-          url: `http://127.0.0.1:${port}${path}`,
-          scheme: "http",
-          lane: `http://127.0.0.1:${port}`,
-          host: "127.0.0.1",
-          port,
-          username: null,
-          path,
-          options: targetOptions({ upload, ...options })
-        },
-        secrets: noSecrets,
-        bandwidth: unlimited
-      }
-    }
+    const target = targetAt(upload)
+    const destination = yield* Http.make({ version: "0.0.0" })
     return {
-      destination: yield* Http.make({ version: "0.0.0" }),
+      // a form can't ask what is there
+      destination: upload === "raw" ? destination : { ...destination, conflicts: ["overwrite"] as const },
       target: target(server.port),
       down: target(1)(),
       read: (to: { readonly path: string }, name: string) => Effect.sync(() => server.files.get(`${to.path}/${name}`)),
@@ -41,16 +50,35 @@ const farSide = (upload: TargetOptions["upload"]) =>
     }
   })
 
-const common = { streams: true, temps: false, adopts: "nothing", hashes: true } as const
+const common = { streams: true, temps: false, hashes: true } as const
 
 destinationContract({
   name: "http, as a form",
-  capabilities: { ...common, folders: false, bytes: false, lineBreaks: true },
+  capabilities: { ...common, adopts: "nothing", folders: false, bytes: false, lineBreaks: true },
   make: farSide("multipart")
 })
 
 destinationContract({
   name: "http, the bare body",
-  capabilities: { ...common, folders: true, bytes: true, lineBreaks: true },
+  capabilities: { ...common, adopts: "chosen", folders: true, bytes: true, lineBreaks: true },
   make: farSide("raw")
+})
+
+destinationContract({
+  name: "http, tus",
+  capabilities: { ...common, adopts: "nothing", folders: true, bytes: false, lineBreaks: true },
+  make: Effect.gen(function* () {
+    const server = yield* startTusServer()
+    const destination = yield* Http.make({ version: "0.0.0" })
+    const target = targetAt("tus")
+    return {
+      destination: { ...destination, conflicts: ["overwrite"] as const },
+      // its folder is the server's own business: a tus target has one place for all
+      target: (options?: Partial<TargetOptions>) => target(server.port)(options),
+      down: target(1)(),
+      read: (_, name) => Effect.promise(() => server.read(name)),
+      put: (_, name, bytes) => Effect.promise(() => writeFile(server.place(name), bytes)),
+      list: () => Effect.sync(() => server.list())
+    }
+  })
 })

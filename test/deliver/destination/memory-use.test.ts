@@ -7,6 +7,7 @@ import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Ftp from "../../../src/deliver/destination/Ftp.ts"
 import * as Http from "../../../src/deliver/destination/Http.ts"
+import * as WebDav from "../../../src/deliver/destination/WebDav.ts"
 import type { Destination } from "../../../src/deliver/Destination.ts"
 import type { Target } from "../../../src/domain/Target.ts"
 import { makeSource, makeTask, targetOptions } from "../../contracts/destination.ts"
@@ -15,7 +16,7 @@ import { noSecrets, unlimited } from "../../../src/domain/Settings.ts"
 const gib = 1024 * 1024 * 1024
 
 /** A server that reads everything, slowly enough for a missing back-pressure to be seen. */
-const startSink = (kind: "http" | "ftp") =>
+const startSink = (kind: "http" | "ftp" | "webdav") =>
   Effect.acquireRelease(
     Effect.async<{ readonly child: ChildProcess; readonly port: number }>((resume) => {
       const child = fork(new URL("../../servers/sink.mjs", import.meta.url), [kind], { execArgv: [] })
@@ -25,11 +26,12 @@ const startSink = (kind: "http" | "ftp") =>
   )
 
 const subjects: ReadonlyArray<
-  readonly [string, "http" | "ftp", Partial<Target["options"]>, Effect.Effect<Destination>]
+  readonly [string, "http" | "ftp" | "webdav", Partial<Target["options"]>, Effect.Effect<Destination>]
 > = [
   ["http, as a form", "http", { upload: "multipart" }, Http.make()],
   ["http, the bare body", "http", { upload: "raw" }, Http.make()],
-  ["ftp", "ftp", {}, Ftp.make()]
+  ["ftp", "ftp", {}, Ftp.make()],
+  ["webdav", "webdav", {}, WebDav.make()]
 ]
 
 it.scopedLive.each(subjects)(

@@ -1,0 +1,191 @@
+/**
+ * One file on its way to an SFTP server: as many writes under way as the line takes, and no more memory than those.
+ */
+import type { Readable } from "node:stream"
+import { flag, LostError, status, StatusError, type SftpWire } from "./SftpWire.ts"
+
+export interface Job {
+  readonly path: string
+  readonly body: Readable
+  /** Bytes that are there and are kept. */
+  readonly offset: number
+  readonly sync: boolean
+  /** Milliseconds since the epoch. */
+  readonly mtime: number
+}
+
+/** Bytes of one file that are on their way and not yet answered for. */
+export const inFlight = 2 * 1024 * 1024
+/** A file of no more is stored without waiting for anything but its handle. */
+const small = 64 * 1024
+
+export class SftpUpload {
+  /** Bytes of the file that the server has then, as it says itself; undefined where it does not. */
+  size: number | undefined
+  /** Settles once nothing more is done for this upload, however it ended. */
+  readonly done: Promise<void>
+  private pending = 0
+  private failure: unknown
+  private aborted = false
+  /** Whether everything was sent at once, and what that was. */
+  private hurried = false
+  private readonly kept: Array<Buffer> = []
+  private wake: (() => void) | undefined
+
+  constructor(
+    private readonly wire: SftpWire,
+    private readonly job: Job
+  ) {
+    this.done = this.run()
+  }
+
+  /** Sends nothing more; {@link done} fails. */
+  abort(): void {
+    this.aborted = true
+    this.job.body.destroy()
+    this.wake?.()
+  }
+
+  private async run(): Promise<void> {
+    try {
+      await this.attempt(this.job.body)
+    } catch (error) {
+      if (!this.hurried || !(error instanceof StatusError)) throw error
+      // perhaps a server that closes a file before it has written it: once more, one after the other
+      this.wire.orderly = false
+      this.hurried = false
+      this.failure = undefined
+      try {
+        await this.attempt(this.kept)
+      } catch (second) {
+        // that was not it
+        this.wire.orderly = true
+        throw second
+      }
+    }
+  }
+
+  private async attempt(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<void> {
+    const handle = await this.open()
+    const forget = this.wire.onLost((error) => this.fail(error))
+    try {
+      const end = await this.send(handle, chunks)
+      await this.finish(handle, end)
+    } catch (error) {
+      // before its temp file can be removed, some servers want it closed, and that after the last write
+      while (this.pending > 0) await this.change()
+      await this.wire.close(handle).catch(() => undefined)
+      throw this.failure ?? error
+    } finally {
+      forget()
+    }
+  }
+
+  /** A new file, and never one that somebody else has put there. */
+  private async open(): Promise<Buffer> {
+    const { offset, path } = this.job
+    if (offset > 0) return this.wire.open(path, flag.write)
+    const create = () => this.wire.open(path, flag.write | flag.create | flag.exclusive)
+    try {
+      return await create()
+    } catch (error) {
+      if (!(error instanceof StatusError) || (error.code !== status.failure && error.code !== status.exists))
+        throw error
+      try {
+        await this.wire.remove(path)
+      } catch (second) {
+        // nothing is there: it was something else
+        throw second instanceof LostError ? second : error
+      }
+      return create()
+    }
+  }
+
+  /** Answers where the file ends. */
+  private async send(handle: Buffer, chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<number> {
+    let at = this.job.offset
+    for await (const chunk of chunks) {
+      if (chunks !== this.kept && this.wire.orderly && at + chunk.byteLength <= small) this.kept.push(chunk)
+      // pieces of one size, none of them tiny
+      const pieces = Math.ceil(chunk.byteLength / this.wire.writeChunk)
+      const most = Math.ceil(chunk.byteLength / Math.max(1, pieces))
+      for (let from = 0; from < chunk.byteLength; from += most) {
+        const piece = chunk.subarray(from, from + most)
+        await this.until(() => this.pending === 0 || this.pending + piece.byteLength <= inFlight)
+        this.check()
+        this.write(handle, at, piece)
+        at += piece.byteLength
+      }
+    }
+    this.check()
+    return at
+  }
+
+  private write(handle: Buffer, at: number, piece: Buffer): void {
+    this.pending += piece.byteLength
+    const answered = () => {
+      this.pending -= piece.byteLength
+      this.wake?.()
+    }
+    this.wire.write(handle, at, piece).then(answered, (error: unknown) => {
+      this.fail(error)
+      answered()
+    })
+  }
+
+  private fail(error: unknown): void {
+    this.failure ??= error
+    // whoever waits for the next piece of the file need not
+    this.job.body.destroy()
+    this.wake?.()
+  }
+
+  /** Time, size, sync and close: all at once, behind the writes, where the server keeps them in order. */
+  private async finish(handle: Buffer, end: number): Promise<void> {
+    const { mtime, path, sync } = this.job
+    const { wire } = this
+    if (end > small || !wire.orderly) await this.written()
+    const times = mtime >= 0 && mtime < 2 ** 32 * 1000
+    const steps = [
+      times ? wire.setTime(handle, mtime).catch(unlessLost) : undefined,
+      wire.fstat(handle).then(({ size }) => (this.size = size ?? undefined), unlessLost),
+      sync && wire.extensions.has("fsync@openssh.com") ? wire.sync(handle) : undefined
+    ]
+    const pipelined = this.pending > 0
+    this.hurried = pipelined
+    const closed = pipelined ? wire.close(handle) : undefined
+    const results = await Promise.allSettled([...steps, closed])
+    await this.written()
+    const failed = results.find((result) => result.status === "rejected")
+    if (failed !== undefined) throw failed.reason
+    if (closed === undefined) await wire.close(handle)
+    if (pipelined && this.size !== undefined && this.size !== end) {
+      wire.orderly = false
+      this.size = (await wire.stat(path)).size ?? undefined
+    }
+  }
+
+  private async written(): Promise<void> {
+    await this.until(() => this.pending === 0)
+    this.check()
+  }
+
+  private check(): void {
+    if (this.aborted) throw new Error("stopped")
+    if (this.failure !== undefined) throw this.failure
+  }
+
+  private async until(condition: () => boolean): Promise<void> {
+    while (!condition() && this.failure === undefined && !this.aborted) await this.change()
+  }
+
+  /** Of what is on its way. */
+  private change(): Promise<void> {
+    return new Promise((resolve) => (this.wake = resolve))
+  }
+}
+
+/** What a server does not do is done without. */
+const unlessLost = (error: unknown): void => {
+  if (error instanceof LostError) throw error
+}
