@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: the whole daemon against a floor and its peers, in one run, on data it makes itself.
  *
- *   node scratchpad/bench.mjs [--only small|large|delay|memory|network|huge] [--reps 3] [--dir DIR] [--files 10000] [--small 1000]
+ *   node scratchpad/bench.mjs [--only small|large|delay|memory|network|huge] [--reps 3] [--dir DIR] [--files 10000] [--small 1000] [--protocol SFTP]
  *
  * Compare the ratios, not the values: they are medians of repetitions that take turns, each in fresh folders. The
  * floor is what Node does with no daemon around it: read, write to a temp name, rename, 32 files at once; for

@@ -18,7 +18,8 @@ export const { values } = parseArgs({
     files: { type: "string", default: "10000" },
     waiting: { type: "string", default: "100000" },
     large: { type: "string", default: "1024" },
-    small: { type: "string", default: "1000" }
+    small: { type: "string", default: "1000" },
+    protocol: { type: "string", multiple: true }
   }
 })
 export const reps = Number(values.reps)

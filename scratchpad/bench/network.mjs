@@ -14,8 +14,12 @@ const count = Number(values.small)
 
 const spawned = (name, args) => {
   const start = performance.now()
-  const { status, stderr } = spawnSync(name, args, { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" })
-  if (status !== 0) throw new Error(`${name} failed: ${stderr}`)
+  const { status, stderr } = spawnSync(name, args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    encoding: "utf8",
+    timeout: 60_000
+  })
+  if (status !== 0) throw new Error(`${name} failed, or took more than a minute: ${stderr}`)
   return performance.now() - start
 }
 
@@ -32,7 +36,7 @@ const delivered = async ({ files, target, extra, env }, expected) => {
     await one.ready()
     const start = performance.now()
     fs.renameSync(staged, path.join(inbox, "batch"))
-    await waitFor(async () => (await one.logged()) >= expected, 10, 300_000, `the deliveries to ${target}`)
+    await waitFor(async () => (await one.logged()) >= expected, 10, 60_000, `the deliveries to ${target}`)
     return performance.now() - start
   } finally {
     await one.stop()
@@ -168,7 +172,8 @@ const protocols = (files, expected, small) => {
           ],
           ...rclone(
             server,
-            (name) => `:sftp,host=127.0.0.1,port=${server.port},user=root,key_file=${server.key}:${server.data}/${name}`
+            (name) =>
+              `:sftp,host=127.0.0.1,port=${server.port},user=root,key_file=${server.key},shell_type=none,disable_hashcheck=true:${server.data}/${name}`
           ),
           ...(small && has("lftp")
             ? [
@@ -229,6 +234,7 @@ const protocols = (files, expected, small) => {
 const compare = async (title, size, expected, small) => {
   const files = data("files", expected, size)
   for (const { contestants, goals, name, start } of protocols(files, expected, small)) {
+    if (values.protocol !== undefined && !values.protocol.includes(name)) continue
     const server = await start()
     if (server === undefined) {
       console.log(`\n${name}: skipped, its server is not installed or this is not root`)

@@ -60,6 +60,8 @@ export const ftpServer = async () => {
   const port = await freePort()
   const config = path.join(folder, "vsftpd.conf")
   fs.mkdirSync(path.join(folder, "empty"))
+  // one whose home is there
+  const user = /^ftp:/m.test(fs.readFileSync("/etc/passwd", "utf8")) ? "ftp" : "root"
   fs.writeFileSync(
     config,
     [
@@ -79,8 +81,8 @@ export const ftpServer = async () => {
       "seccomp_sandbox=NO",
       "xferlog_enable=NO",
       `anon_root=${folder}`,
-      "ftp_username=nobody",
-      "nopriv_user=nobody",
+      `ftp_username=${user}`,
+      `nopriv_user=${user}`,
       `secure_chroot_dir=${path.join(folder, "empty")}`,
       ""
     ].join("\n")
@@ -91,8 +93,7 @@ export const ftpServer = async () => {
 /** sshd for this user, by a key. */
 export const sshServer = async () => {
   const program = find("/usr/sbin/sshd")
-  const sftp = find("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server")
-  if (program === undefined || sftp === undefined || !isRoot) return undefined
+  if (program === undefined || !isRoot) return undefined
   const { data, folder } = home("sshd")
   const port = await freePort()
   const key = path.join(folder, "key")
@@ -114,7 +115,7 @@ export const sshServer = async () => {
       "UsePAM no",
       "PermitRootLogin yes",
       "MaxStartups 100",
-      `Subsystem sftp ${sftp}`,
+      "Subsystem sftp internal-sftp",
       ""
     ].join("\n")
   )

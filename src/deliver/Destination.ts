@@ -92,7 +92,8 @@ export interface Connection {
    */
   readonly recover: (task: Task) => Effect.Effect<Option.Option<Receipt>, DeliveryError>
   /**
-   * Clears away what `delivery.resume` names, of a delivery that was given up. That it is gone already is fine. Required
+   * Clears away what `delivery.resume` names, and what an interrupted attempt may have left, of a delivery that was given
+   * up. That it is gone already is fine. Required
    * of a destination that calls {@link Task.note}.
    */
   readonly discard?: (task: Task) => Effect.Effect<void, DeliveryError>

@@ -27,6 +27,7 @@ import { shown } from "../domain/Target.ts"
 import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
 import { Journal, type Conclusion, type JournalError } from "../store/Journal.ts"
+import { asConfigured } from "./asConfigured.ts"
 import * as Bandwidth from "./Bandwidth.ts"
 import * as Committer from "./Committer.ts"
 import { pause } from "./pause.ts"
@@ -102,7 +103,7 @@ const make = Effect.gen(function* () {
 
   const committer = yield* Committer.make({
     committed,
-    gather: sync ? 25 : 10,
+    gather: 25,
     busy: () => {
       for (const { lane } of lanes.values()) if (lane.busy()) return true
       return false
@@ -129,7 +130,7 @@ const make = Effect.gen(function* () {
       }
       const temp = (attempt: number) => temps(delivery.id, attempt)
       return Effect.succeed({
-        delivery,
+        delivery: asConfigured(current, delivery),
         secrets: Option.getOrElse(secrets, () => noSecrets),
         temp: temp(delivery.attempts),
         stale:

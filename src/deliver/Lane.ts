@@ -12,6 +12,7 @@ import type { Connection, Task } from "./Destination.ts"
 import type { LaneStatus, Sending } from "./Dispatcher.ts"
 import { pause } from "./pause.ts"
 import { delayAfter, probes, schedule } from "./Retry.ts"
+import * as Suspects from "./Suspects.ts"
 import * as Sweeper from "./Sweeper.ts"
 import * as Width from "./Width.ts"
 
@@ -111,6 +112,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const seen = new WeakMap<Attempt, { readonly bytes: number; readonly at: number }>()
     const permits = yield* Effect.makeSemaphore(concurrency)
     const width = Width.make(concurrency)
+    const suspects = Suspects.make()
     /** Taken from the queue, and waiting for a permit. */
     let lined = 0
     const size = () => Option.getOrElse(queue.unsafeSize(), () => 0)
@@ -125,9 +127,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
 
     // feeding
 
-    const claim = (limit: number) =>
+    /** `by`: of those that wait for a time, only what was due by then. */
+    const claim = (limit: number, by = Infinity) =>
       Clock.currentTimeMillis.pipe(
-        Effect.flatMap((now) => journal.claim(lane, limit, now)),
+        Effect.flatMap((now) => journal.claim(lane, limit, Math.min(now, by))),
         Effect.catchAll((error) =>
           Effect.logError(`Lane ${lane} can't take deliveries from the journal: ${error.reason}`).pipe(
             Effect.zipRight(Effect.sleep("5 seconds")),
@@ -148,13 +151,15 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       exhausted = false
     })
 
-    const probe = (until: { readonly probe: number }) =>
+    /** By turns with one that was not blocked, and with one that was: none of them may stand in the way of all others. */
+    const probe = (until: { readonly probe: number; readonly failures: number }) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         yield* up.await.pipe(Effect.timeoutOption(Math.max(20, until.probe - now)))
         if (down === undefined || draining) return
         yield* bell.close
-        const [delivery] = yield* claim(1)
+        const [fresh] = until.failures % 2 === 1 ? yield* claim(1, 0) : []
+        const delivery = fresh ?? (yield* claim(1))[0]
         if (delivery === undefined) yield* rest
         else yield* Effect.flatMap(Effect.fork(attempt(delivery)), Fiber.await)
       })
@@ -212,7 +217,9 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         together.length === 0 ? Effect.void : attemptAll(together),
         Effect.zipRight(
           // those that take longer don't wait for each other in the order in which they were taken
-          Effect.forEach(alone, inLine, { concurrency: "unbounded", discard: true }),
+          alone.length === 1 && alone[0] !== undefined
+            ? inLine(alone[0])
+            : Effect.forEach(alone, inLine, { concurrency: "unbounded", discard: true }),
           Effect.suspend(() => (crowded && size() < capacity / 2 ? roomy.open : Effect.void))
         )
       )
@@ -315,7 +322,9 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
 
     const attempt = (delivery: Delivery): Effect.Effect<void> =>
       Effect.suspend(() =>
-        supervise([delivery], (entries) => Effect.forEach(entries, (entry) => Effect.exit(deliver(entry))))
+        supervise([delivery], ([entry]) =>
+          entry === undefined ? Effect.succeed([]) : Effect.map(Effect.exit(deliver(entry)), (exit) => [exit])
+        )
       )
 
     const attemptAll = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
@@ -357,6 +366,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             continue
           }
           delivered += 1
+          suspects.delivered(entry.delivery.id, clock.unsafeCurrentTimeMillis())
           if (down !== undefined) yield* recovered
           const { delivery, sending } = entry
           outcomes.push({ _tag: "Delivered", delivery, receipt: result.value, started: sending.started })
@@ -375,6 +385,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         const fields = { _tag: "NotDelivered" as const, delivery, reason: error.reason, started, ended }
         switch (error._tag) {
           case "LaneDownError": {
+            if (suspects.alone(delivery.id, started)) {
+              const reason = `${error.reason} Other files are taken there: it is this one's own trouble.`
+              return yield* again({ ...fields, reason }, error.retryAfter, down === undefined)
+            }
             const due = yield* broken(error, ended)
             return { ...fields, state: "BLOCKED", due, counts: false }
           }
@@ -388,16 +402,8 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             const due = yield* broken(new LaneDownError({ reason, retryAfter, cause: why }), ended)
             return { ...fields, state: "BLOCKED", due, counts: false }
           }
-          case "TransientError": {
-            const delay = yield* delayAfter(schedule(delivery.target.options.retry), delivery.attempts + 1, ended)
-            if (Option.isSome(delay)) {
-              const due = ended + Math.max(delay.value, error.retryAfter ?? 0)
-              return { ...fields, state: "RETRY_WAIT", due, counts: true }
-            }
-            failed += 1
-            const reason = `${error.reason} (given up after ${delivery.attempts + 1} attempts)`
-            return { ...fields, reason, state: "DEAD", due: null, counts: true }
-          }
+          case "TransientError":
+            return yield* again(fields, error.retryAfter, true)
           case "AmbiguousError":
             failed += 1
             return { ...fields, state: "AMBIGUOUS", due: null, counts: true }
@@ -410,6 +416,26 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             failed += 1
             return { ...fields, state: "DEAD", due: null, counts: true }
         }
+      })
+
+    /** Another attempt after a while, unless this was the last that it has. */
+    const again = (
+      fields: Omit<Extract<Outcome, { _tag: "NotDelivered" }>, "state" | "due" | "counts">,
+      retryAfter: number | undefined,
+      counts: boolean
+    ): Effect.Effect<Outcome> =>
+      Effect.gen(function* () {
+        const { delivery, ended, reason } = fields
+        const { retry } = delivery.target.options
+        const delay = yield* delayAfter(schedule(retry), delivery.attempts + 1, ended)
+        if (Option.isSome(delay) || !counts) {
+          const wait = Option.getOrElse(delay, () => retry.cap)
+          return { ...fields, state: "RETRY_WAIT", due: ended + Math.max(wait, retryAfter ?? 0), counts }
+        }
+        failed += 1
+        suspects.ended(delivery.id)
+        const why = `${reason} (given up after ${delivery.attempts + 1} attempts)`
+        return { ...fields, reason: why, state: "DEAD", due: null, counts }
       })
 
     const errorOf = (cause: Cause.Cause<DeliveryError>, entry: Attempt): Effect.Effect<DeliveryError> => {

@@ -5,10 +5,9 @@
  * renamed. So nobody sees a part of it under its final name. A protocol brings a {@link Session} with a handful of
  * operations; conflict policies, verification, resuming, recovery and clearing up are written here, once.
  */
-import { createHash } from "node:crypto"
-import { Readable } from "node:stream"
-import { Cause, Effect, Exit, Option, type Scope } from "effect"
-import type { Delivery, Receipt, Verified } from "../domain/Delivery.ts"
+import type { Readable } from "node:stream"
+import { Effect, Exit, Option, type Scope } from "effect"
+import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import { PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Secrets } from "../domain/Settings.ts"
@@ -16,8 +15,11 @@ import type { Target } from "../domain/Target.ts"
 import type { Connection, OpenOptions, Task } from "./Destination.ts"
 import * as Probe from "./Probe.ts"
 import * as Publish from "./Publish.ts"
-import { targetOf, type Place } from "./Publish.ts"
+import type { Place } from "./Publish.ts"
+import * as Resume from "./Resume.ts"
 import * as SourceReader from "./SourceReader.ts"
+import { inMemory, onDisk, type Source } from "./StagingSource.ts"
+import * as Verify from "./Verify.ts"
 
 /** What is at a path. */
 export interface Stat {
@@ -124,18 +126,12 @@ export interface Sessions {
   readonly get: (target: Target, secrets: Secrets) => Effect.Effect<Session, DeliveryError, Scope.Scope>
 }
 
-/** From this size on what is left of an upload that broke is kept, to go on from there. */
-export const resumable = 8 * 1024 * 1024
-
 /** Up to this size a file is read as a whole. */
 const small = 64 * 1024
 
 /** How long removing a temp file may hold up the end of an attempt, in milliseconds. */
 const cleanupTimeout = 5_000
 const maxKnownFolders = 10_000
-/** So many bytes before the end of what is there are read back where a server has no hash. */
-const tail = 256 * 1024
-
 interface Lane {
   readonly sessions: Sessions
   readonly refuses: Traits["refuses"]
@@ -201,12 +197,12 @@ const deliver = Effect.fn("Staging.deliver")(function* (
       const place = yield* placeOf(session, delivery)
 
       // an earlier attempt got as far as the rename: it may be done
-      const adopted = yield* adopt(session, place, task)
+      const adopted = yield* Verify.adopt(session, place, task, Resume.traces(task))
       if (Option.isSome(adopted)) return adopted.value
-      const resumes = lane.resumable && session.appends && reader.size >= resumable
-      const resume = resumes ? resumeOf(delivery) : undefined
-      for (const stale of traces(task)) {
-        if (stale !== task.temp && stale !== resume) yield* session.remove(`${place.folder}/${stale}`)
+      const resumes = lane.resumable && session.appends && reader.size >= Resume.resumable
+      const resume = resumes ? Resume.resumeOf(delivery) : undefined
+      for (const stale of Resume.traces(task)) {
+        if (stale !== task.temp && stale !== resume) yield* removeStale(session, `${place.folder}/${stale}`)
       }
       const known = yield* ensureFolder(lane, session, place.folder)
       // what is not going to be published need not be sent
@@ -216,7 +212,7 @@ const deliver = Effect.fn("Staging.deliver")(function* (
       const path = `${place.folder}/${temp}`
       const state: State = { noted: delivery.resume !== null, sound: true }
       return yield* Effect.gen(function* () {
-        const offset = resume === undefined ? 0 : yield* prefix(session, reader, path, task)
+        const offset = resume === undefined ? 0 : yield* Resume.prefix(session, reader, path, task)
         if (resumes && delivery.resume !== temp) {
           yield* task.note(temp)
           state.noted = true
@@ -232,10 +228,10 @@ const deliver = Effect.fn("Staging.deliver")(function* (
           Effect.mapError((error) => folderGone(lane, known, error))
         )
         const sent = yield* reader.finish
-        const verified = yield* verify(session, path, stored, sent, task).pipe(
+        const verified = yield* Verify.verify(session, path, stored, sent, task).pipe(
           Effect.tapErrorTag("TransientError", (error) =>
             Effect.sync(() => {
-              if (!isMismatch(error)) return
+              if (!Verify.isMismatch(error)) return
               state.sound = false
               // a server that does not append where it says that it does must not be given the chance again
               if (offset > 0) lane.resumable = false
@@ -247,7 +243,7 @@ const deliver = Effect.fn("Staging.deliver")(function* (
         return { bytes: sent.bytes, sha256: sent.sha256, said: `${stored.said}${after}`, verified, name }
       }).pipe(
         Effect.onExit((exit) =>
-          Exit.isSuccess(exit) || (resumes && state.sound && goesOn(exit))
+          Exit.isSuccess(exit) || (resumes && state.sound && Resume.goesOn(exit))
             ? Effect.void
             : clear(lane, session, task, place.folder, temp, state)
         )
@@ -262,13 +258,6 @@ interface State {
   /** Whether what lies at the temp name may be a beginning of the file. */
   sound: boolean
 }
-
-/** Whether another attempt may use what this one has left. */
-const goesOn = (exit: Exit.Failure<unknown, DeliveryError>): boolean =>
-  Option.match(Cause.failureOption(exit.cause), {
-    onNone: () => Cause.isInterruptedOnly(exit.cause),
-    onSome: ({ _tag }) => _tag === "TransientError" || _tag === "LaneDownError" || _tag === "CrowdedError"
-  })
 
 const store = (
   session: Session,
@@ -293,135 +282,8 @@ const store = (
   ).pipe(Effect.mapError((error) => Option.getOrElse<DeliveryError, DeliveryError>(reader.failure(), () => error)))
 }
 
-/** What is sent: from memory where it is small, which saves as many hops to the disk as the network takes. */
-interface Source extends Pick<SourceReader.SourceReader, "size" | "failure" | "finish"> {
-  readonly content: Uint8Array | undefined
-  readonly body: () => Readable
-  readonly skip: (bytes: number) => Effect.Effect<unknown, DeliveryError>
-  /** Where all of it was skipped. */
-  readonly end: Effect.Effect<unknown, DeliveryError>
-}
-
-const onDisk = (reader: SourceReader.SourceReader, flow: SourceReader.Flow): Source => {
-  let body: Readable | undefined
-  return {
-    size: reader.size,
-    failure: reader.failure,
-    finish: reader.finish,
-    content: undefined,
-    body: () => (body ??= reader.stream(flow)),
-    skip: (bytes) => reader.skip(bytes, flow),
-    end: Effect.suspend(() => reader.read(0, flow))
-  }
-}
-
-const inMemory = ({ content, sent }: { readonly content: Uint8Array; readonly sent: SourceReader.Sent }): Source => {
-  let body: Readable | undefined
-  return {
-    size: content.byteLength,
-    failure: Option.none,
-    finish: Effect.succeed(sent),
-    content,
-    body: () => (body ??= Readable.from(content.byteLength === 0 ? [] : [content], { objectMode: false })),
-    skip: () => Effect.void,
-    end: Effect.void
-  }
-}
-
-/** In a note: what lies there is only waiting to be removed. */
-const spoilt = "-"
-
-/** The temp file from which an upload may go on. */
-const resumeOf = ({ resume }: Delivery): string | undefined =>
-  resume === null || resume.startsWith(spoilt) ? undefined : resume
-
-/** Temp names that attempts at this delivery may have left. */
-const traces = ({ delivery, stale, temp }: Task): ReadonlySet<string> =>
-  new Set([...stale, temp, ...(delivery.resume === null ? [] : [delivery.resume.replace(spoilt, "")])])
-
-/**
- * How many bytes at the temp name are the beginning of this file; the reader is behind them. By the server's hash of
- * them, or else by their end, read back; what is not a beginning of it is removed.
- */
-const prefix = (session: Session, reader: Source, path: string, task: Task): Effect.Effect<number, DeliveryError> =>
-  Effect.gen(function* () {
-    const there = yield* session.stat(path)
-    if (there === undefined || there.size === null || there.size === 0) return 0
-    const { size } = there
-    if (size <= reader.size && (yield* isPrefix(session, path, size, task))) {
-      yield* reader.skip(size)
-      return size
-    }
-    yield* session.remove(path)
-    return 0
-  })
-
-const isPrefix = (session: Session, path: string, size: number, task: Task): Effect.Effect<boolean, DeliveryError> =>
-  Effect.gen(function* () {
-    const offset = Math.max(0, size - Math.max(tail, session.inFlight ?? 0))
-    const theirs = session.hash === undefined ? undefined : yield* session.hash(path, size)
-    const there = theirs ?? (yield* readBack(session, path, offset, task))
-    const ours = yield* SourceReader.peek(task.delivery.generation, theirs === undefined ? offset : 0, size)
-    return there === ours
-  }).pipe(
-    // an account that may only write
-    Effect.catchTag("PermanentError", () => Effect.succeed(false))
-  )
-
-const readBack = (session: Session, path: string, offset: number, task: Task): Effect.Effect<string, DeliveryError> =>
-  Effect.suspend(() => {
-    const digest = createHash("sha256")
-    const receive = (chunk: Uint8Array) => {
-      task.progress(chunk.byteLength)
-      digest.update(chunk)
-    }
-    return Effect.map(session.read(path, offset, receive), () => digest.digest("hex"))
-  })
-
-/** Found out by {@link verify}: the server has something else than it was sent. */
-const mismatch = (task: Task, what: string): TransientError =>
-  new TransientError({ reason: `${targetOf(task)}: ${what}`, cause: Option.some(different) })
-const different = new Error("the server has something else than it was sent")
-const isMismatch = (error: TransientError): boolean => Option.contains(error.cause, different)
-
-/** The ladder of proofs: a hash, where there is one or one is asked for; the size; that the server said so. */
-const verify = (
-  session: Session,
-  path: string,
-  stored: Stored,
-  sent: SourceReader.Sent,
-  task: Task
-): Effect.Effect<Verified, DeliveryError> =>
-  Effect.gen(function* () {
-    const mode = task.delivery.target.options.verify
-    const size = stored.size === undefined ? ((yield* session.stat(path))?.size ?? null) : stored.size
-    if (size !== null && size !== sent.bytes) {
-      const what = `the server kept ${size} of the ${sent.bytes} bytes that were sent; they were removed again.`
-      return yield* mismatch(task, what)
-    }
-    const offered =
-      stored.sha256 ?? (mode === "size" || session.hash === undefined ? undefined : yield* session.hash(path))
-    const sha256 = offered ?? (mode === "hash" ? yield* readBack(session, path, 0, task) : undefined)
-    if (sha256 !== undefined && sha256 !== sent.sha256) {
-      const what = `what the server kept is not what was sent (sha256 ${sha256} instead of ${sent.sha256}); it was removed again.`
-      return yield* mismatch(task, what)
-    }
-    if (sha256 !== undefined) return "hash"
-    if (size !== null) return "size"
-    if (mode === "auto") return "status"
-    return yield* new PermanentError({
-      reason: `${targetOf(task)}: the server does not tell the size of what it has, so that \`verify: ${mode}\` can't be kept. Use \`verify: auto\`, or let the user list the folder.`,
-      cause: Option.none()
-    })
-  })
-
 /**
  * After a restart: removes the temp files that can't be resumed, and adopts what a rename that was under way has made.
- *
- * That is known only where a name was chosen because it was free: a file of the right size that is there now, while no
- * temp file is left, is ours. Under `newer` it has to be as new as ours, which the one that was replaced was not. Under
- * `overwrite` an older file of the same size could have been there before; where the server has a hash, that tells.
- * Otherwise it is sent again, which does no harm.
  */
 const recover = Effect.fn("Staging.recover")(function* (
   lane: Lane,
@@ -432,51 +294,29 @@ const recover = Effect.fn("Staging.recover")(function* (
     Effect.gen(function* () {
       const session = yield* lane.sessions.get(task.delivery.target, task.secrets)
       const place = yield* placeOf(session, task.delivery)
-      const adopted = yield* adopt(session, place, task)
-      for (const temp of traces(task)) {
-        if (temp !== resumeOf(task.delivery)) yield* session.remove(`${place.folder}/${temp}`)
+      const adopted = yield* Verify.adopt(session, place, task, Resume.traces(task))
+      for (const temp of Resume.traces(task)) {
+        if (temp !== Resume.resumeOf(task.delivery)) yield* removeStale(session, `${place.folder}/${temp}`)
       }
       return adopted
     })
   )
 })
 
-const adopt = (session: Session, place: Place, task: Task): Effect.Effect<Option.Option<Receipt>, DeliveryError> =>
-  Effect.gen(function* () {
-    const { chosen, generation, interrupted, name, target } = task.delivery
-    const { conflict } = target.options
-    const byName = chosen !== null && conflict !== "overwrite"
-    const byHash = interrupted && session.hash !== undefined
-    if (!byName && !byHash) return Option.none()
-    for (const temp of traces(task)) {
-      if ((yield* session.stat(`${place.folder}/${temp}`)) !== undefined) return Option.none()
-    }
-    const final = chosen ?? name
-    const there = yield* session.stat(place.at(final))
-    if (there?.size !== generation.size || there.folder) return Option.none()
-    const proof = session.hash === undefined || !interrupted ? undefined : yield* session.hash(place.at(final))
-    if (proof === undefined) {
-      if (!byName) return Option.none()
-      const old = there.mtime === null || there.mtime < Publish.wholeSeconds(generation.mtime)
-      if (conflict === "newer" && old) return Option.none()
-    } else if (proof !== (yield* SourceReader.peek(generation, 0, generation.size))) return Option.none()
-    return Option.some({
-      bytes: generation.size,
-      sha256: proof ?? null,
-      said: "found at the target after a restart",
-      verified: proof === undefined ? ("size" as const) : ("hash" as const),
-      name: final
-    })
-  })
+/** An account that may not delete can still deliver. */
+const removeStale = (session: Session, path: string): Effect.Effect<void, DeliveryError> =>
+  Effect.catchTag(session.remove(path), "PermanentError", (error) =>
+    Effect.logDebug(`${RelPath.display(path)} can't be removed`, error)
+  )
 
 /** Clears away what an upload that will not go on has left. */
 const discard = (lane: Lane, task: Task): Effect.Effect<void, DeliveryError> =>
   Effect.scoped(
     Effect.gen(function* () {
-      if (task.delivery.resume === null) return
+      if (task.delivery.resume === null && !task.delivery.interrupted) return
       const session = yield* lane.sessions.get(task.delivery.target, task.secrets)
       const place = yield* placeOf(session, task.delivery)
-      for (const temp of traces(task)) yield* session.remove(`${place.folder}/${temp}`)
+      for (const temp of Resume.traces(task)) yield* session.remove(`${place.folder}/${temp}`)
     })
   )
 
@@ -506,7 +346,7 @@ const clear = (
     Effect.catchAllCause((cause) =>
       Effect.zipRight(
         Effect.logDebug(`${RelPath.display(`${folder}/${temp}`)} could not be removed yet`, cause),
-        Effect.ignore(task.note(`${spoilt}${temp}`))
+        Effect.ignore(task.note(`${Resume.spoilt}${temp}`))
       )
     )
   )

@@ -73,7 +73,7 @@ export const make = (options: SweeperOptions): Effect.Effect<Sweeper, never, Jou
             onTimeout: () => ({ reason: `nothing came back for ${timeout / 1000} s` })
           })
         )
-        yield* journal.note(delivery.id, null)
+        yield* journal.cleared(delivery.id, delivery.resume)
         yield* Effect.logDebug(`Cleared away what delivery ${delivery.id} had begun at ${delivery.target.url}`)
       })
 

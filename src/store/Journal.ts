@@ -91,7 +91,15 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     readonly choose: (id: DeliveryId, name: string) => Effect.Effect<void, JournalError>
     /** What an attempt has begun at the target, or null where nothing of it is left; see `Task.note`. */
     readonly note: (id: DeliveryId, resume: string | null) => Effect.Effect<void, JournalError>
-    /** Up to `limit` deliveries of a lane that were given up and have left something at the target. */
+    /**
+     * What a delivery that was given up had left at the target (`resume`, or an interrupted attempt) is gone. Nothing is changed where it was
+     * brought back meanwhile: who has claimed it knows of `resume`, and must find that in the journal, too.
+     */
+    readonly cleared: (id: DeliveryId, resume: string | null) => Effect.Effect<void, JournalError>
+    /**
+     * Up to `limit` deliveries of a lane that were given up and have left something at the target, or may have: those
+     * whose last attempt was cut short by the end of the process.
+     */
     readonly litter: (lane: string, limit: number) => Effect.Effect<ReadonlyArray<Delivery>, JournalError>
     /**
      * Records outcomes and their log entries. Answers the generations of which every delivery is now DELIVERED and

@@ -180,13 +180,23 @@ const make = Effect.gen(function* () {
   const note = (delivery: DeliveryId, resume: string | null) =>
     sql`UPDATE deliveries SET resume = ${resume} WHERE id = ${delivery}`.pipe(Effect.asVoid, commit("note"))
 
+  const cleared = (delivery: DeliveryId, resume: string | null) =>
+    sql`UPDATE deliveries SET resume = NULL, interrupted = 0
+      WHERE id = ${delivery} AND resume IS ${resume} AND ${sql.in("state", givenUp)}`.pipe(
+      Effect.asVoid,
+      commit("cleared")
+    )
+
+  /** Two questions, each of which has an index. */
+  const littered = (lane: string) => {
+    const given = sql.in("state", givenUp)
+    return sql`SELECT id FROM deliveries WHERE lane = ${lane} AND resume IS NOT NULL AND ${given}
+      UNION SELECT id FROM deliveries WHERE lane = ${lane} AND interrupted = 1 AND ${given}`
+  }
+
   const litter = (lane: string, limit: number) =>
     Effect.gen(function* () {
-      const found = yield* deliveryRows(
-        select(
-          sql`d.lane = ${lane} AND d.resume IS NOT NULL AND ${sql.in("d.state", givenUp)} ORDER BY d.id LIMIT ${limit}`
-        )
-      )
+      const found = yield* deliveryRows(select(sql`d.id IN (${littered(lane)}) ORDER BY d.id LIMIT ${limit}`))
       const all: Array<Delivery> = []
       for (const row of found) all.push(toClaimed(row, yield* targets.get(row.target), row.created))
       return all
@@ -314,12 +324,13 @@ const make = Effect.gen(function* () {
         WHERE state <> 'DELIVERED' AND state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED')
         GROUP BY lane`
     )
-    const littered = yield* rows(
+    const given = sql.in("state", givenUp)
+    const left = yield* rows(
       BacklogRow,
-      sql`SELECT DISTINCT lane, 0 AS open, NULL AS "nextDue" FROM deliveries
-        WHERE resume IS NOT NULL AND ${sql.in("state", givenUp)}`
+      sql`SELECT lane, 0 AS open, NULL AS "nextDue" FROM deliveries WHERE resume IS NOT NULL AND ${given}
+        UNION SELECT lane, 0 AS open, NULL AS "nextDue" FROM deliveries WHERE interrupted = 1 AND ${given}`
     )
-    return [...owed, ...littered.filter(({ lane }) => !owed.some((one) => one.lane === lane))]
+    return [...owed, ...left.filter(({ lane }) => !owed.some((one) => one.lane === lane))]
   }).pipe(read("backlog"))
 
   const nextDue = (lane: string) =>
@@ -399,6 +410,7 @@ const make = Effect.gen(function* () {
     release,
     choose,
     note,
+    cleared,
     litter,
     conclude,
     disposals,

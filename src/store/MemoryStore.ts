@@ -196,10 +196,14 @@ const makeJournal = Effect.gen(function* () {
         if (delivery !== undefined) change(id, { state: "PUBLISHING", chosen: RelPath.make(name) })
       }),
     note: (id, resume) => Effect.sync(() => change(id, { resume })),
+    cleared: (id, resume) =>
+      Effect.sync(() => {
+        const found = store.deliveries.get(id)
+        if (found !== undefined && found.resume === resume && givenUp.includes(found.state))
+          change(id, { resume: null, interrupted: false })
+      }),
     litter: (lane, limit) =>
-      Effect.sync(() =>
-        those((one) => one.target.lane === lane && one.resume !== null && givenUp.includes(one.state)).slice(0, limit)
-      ),
+      Effect.sync(() => those((one) => one.target.lane === lane && isLitter(one)).slice(0, limit)),
     conclude: (batch) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
@@ -237,7 +241,7 @@ const makeJournal = Effect.gen(function* () {
         const nextDue = one.due === null ? lane.nextDue : Math.min(one.due, lane.nextDue ?? one.due)
         lanes.set(one.target.lane, { open: lane.open + 1, nextDue })
       }
-      for (const one of those((each) => each.resume !== null && givenUp.includes(each.state))) {
+      for (const one of those(isLitter)) {
         if (!lanes.has(one.target.lane)) lanes.set(one.target.lane, { open: 0, nextDue: null })
       }
       return Array.from(lanes, ([lane, counts]) => ({ lane, ...counts }))
@@ -315,3 +319,6 @@ const makeDeliveries = Effect.map(MemoryStore, (store) =>
 export const layerJournal: Layer.Layer<Journal, never, MemoryStore | LogRepo> = Layer.effect(Journal, makeJournal)
 
 export const layerDeliveries: Layer.Layer<Deliveries, never, MemoryStore> = Layer.effect(Deliveries, makeDeliveries)
+
+/** Given up, with something left at the target, or with an attempt whose traces nobody has looked for. */
+const isLitter = (one: Delivery): boolean => (one.resume !== null || one.interrupted) && givenUp.includes(one.state)

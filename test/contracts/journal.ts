@@ -562,6 +562,42 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect((yield* journal.litter("memory://one", 100)).length).toBe(3)
       }))
 
+    test("takes note that litter is cleared away, but not of a delivery that was brought back meanwhile", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* admit(admission(found("a")))
+        const one = yield* claimOne
+        yield* journal.note(one.id, "upload 1")
+        yield* conclude(failedNow(one, "DEAD"))
+        // what was cleared away is not what is there by now
+        yield* journal.cleared(one.id, "upload 0")
+        expect((yield* get(one.id)).resume).toBe("upload 1")
+        // who has claimed it goes by what it was told, and so must the next
+        yield* journal.replay([one.id])
+        expect((yield* claimOne).resume).toBe("upload 1")
+        yield* journal.cleared(one.id, "upload 1")
+        expect((yield* get(one.id)).resume).toBe("upload 1")
+        yield* conclude(failedNow(one, "DEAD"))
+        yield* journal.cleared(one.id, "upload 1")
+        expect((yield* get(one.id)).resume).toBeNull()
+      }))
+
+    test("lists as litter what was given up after the program had ended in the middle of it", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* admit(admission(found("a")), admission(found("b")))
+        yield* claim()
+        yield* journal.recover
+        expect(yield* journal.litter("memory://one", 10)).toEqual([])
+        const [a] = yield* claim()
+        yield* conclude(failedNow(yield* Effect.fromNullable(a), "RETRY_WAIT", { due: 9e15 }))
+        yield* journal.cancel([(yield* Effect.fromNullable(a)).id])
+        const litter = yield* journal.litter("memory://one", 10)
+        expect(litter).toMatchObject([{ id: a?.id, resume: null, interrupted: true }])
+        yield* journal.cleared((yield* Effect.fromNullable(a)).id, null)
+        expect(yield* journal.litter("memory://one", 10)).toEqual([])
+      }))
+
     test("does not forget litter before it is cleared away", () =>
       Effect.gen(function* () {
         const journal = yield* Journal

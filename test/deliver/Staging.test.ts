@@ -345,42 +345,98 @@ describe("an interrupted attempt", () => {
   )
 })
 
+describe("an attempt that a killed process has left", () => {
+  it.scopedLive("is cleared away where the delivery was given up since, and nothing else is", () =>
+    Effect.gen(function* () {
+      const { connection, server, task } = yield* setUp({}, 1000)
+      const one = task({}, { delivery: { interrupted: true } })
+      server.put(`/box/${one.temp}`, Buffer.alloc(500))
+      server.put("/box/file.bin", Buffer.from("theirs"))
+      server.put("/box/notes", Buffer.from("theirs"))
+      yield* connection.discard?.(task({}, { delivery: { resume: "notes" } })) ?? Effect.void
+      yield* connection.discard?.(one) ?? Effect.void
+      expect(Array.from(server.files.keys())).toEqual(["/box/file.bin", "/box/notes"])
+    })
+  )
+})
+
 describe("a name that was chosen", () => {
-  const adopting = (conflict: TargetOptions["conflict"], mtime: number) =>
+  const adopting = (
+    conflict: TargetOptions["conflict"],
+    options: { readonly mtime: number; readonly ours: boolean; readonly readable?: boolean }
+  ) =>
     Effect.gen(function* () {
       const { connection, content, generation, server, task } = yield* setUp({}, 1000)
-      // of the same size, and another's
-      server.put("/box/file.bin", Buffer.alloc(content.byteLength), generation.mtime + mtime)
+      // of the same size in any case
+      const there = options.ours ? content : Buffer.alloc(content.byteLength)
+      server.put("/box/file.bin", there, generation.mtime + options.mtime)
+      if (options.readable === false) server.faults.push({ on: "read", error: permanent })
       const result = yield* Effect.exit(
         connection.deliver(task({ conflict }, { delivery: { attempts: 1, chosen: RelPath.make("file.bin") } }))
       )
-      const there = server.files.get("/box/file.bin")?.bytes.equals(content) ?? false
-      return { result, there, files: Array.from(server.files.keys()).sort() }
+      const files = Array.from(server.files, ([path, { bytes }]) => [
+        path,
+        bytes.equals(content) ? "ours" : "another's"
+      ])
+      return { result, files }
     })
+  const found = { _tag: "Success", value: { said: "found at the target after a restart" } }
 
   it.scopedLive("under `newer` is not taken for done where an older file is there", () =>
     Effect.gen(function* () {
-      expect(yield* adopting("newer", -60_000)).toMatchObject({ result: { _tag: "Success" }, there: true })
+      expect(yield* adopting("newer", { mtime: -60_000, ours: false })).toMatchObject({
+        result: { _tag: "Success", value: { said: "stored" } },
+        files: [["/box/file.bin", "ours"]]
+      })
     })
   )
 
   it.scopedLive("under `newer` is taken for done where it is as new as the source", () =>
     Effect.gen(function* () {
-      expect(yield* adopting("newer", 0)).toMatchObject({
-        result: { _tag: "Success", value: { said: "found at the target after a restart" } }
-      })
+      expect(yield* adopting("newer", { mtime: 0, ours: true })).toMatchObject({ result: found })
     })
   )
 
   it.scopedLive.each(["rename", "fail", "skip", "backup"] as const)(
-    "under `%s` was free, so that what is there now is ours",
+    "under `%s` was free, so that what is there now with the same content is ours",
     (conflict) =>
       Effect.gen(function* () {
-        expect(yield* adopting(conflict, -60_000)).toMatchObject({
-          result: { _tag: "Success", value: { said: "found at the target after a restart" } },
-          files: ["/box/file.bin"]
-        })
+        const files = [["/box/file.bin", "ours"]]
+        expect(yield* adopting(conflict, { mtime: -60_000, ours: true })).toMatchObject({ result: found, files })
       })
+  )
+
+  it.scopedLive.each([
+    ["fail", "PermanentError"],
+    ["skip", "SkippedError"],
+    ["newer", "SkippedError"]
+  ] as const)("under `%s` may have been taken by somebody else, with as many bytes", ([conflict, tag]) =>
+    Effect.gen(function* () {
+      expect(yield* adopting(conflict, { mtime: 0, ours: false })).toMatchObject({
+        result: { _tag: "Failure", cause: { error: { _tag: tag } } },
+        files: [["/box/file.bin", "another's"]]
+      })
+    })
+  )
+
+  it.scopedLive("under `rename` may have been taken by somebody else: it gets another", () =>
+    Effect.gen(function* () {
+      expect(yield* adopting("rename", { mtime: 0, ours: false })).toMatchObject({
+        result: { _tag: "Success", value: { said: "stored", name: "file (1).bin" } },
+        files: [
+          ["/box/file.bin", "another's"],
+          ["/box/file (1).bin", "ours"]
+        ]
+      })
+    })
+  )
+
+  it.scopedLive("is known by its size where nothing may be read there", () =>
+    Effect.gen(function* () {
+      expect(yield* adopting("fail", { mtime: 0, ours: true, readable: false })).toMatchObject({
+        result: { _tag: "Success", value: { verified: "size" } }
+      })
+    })
   )
 
   it.scopedLive("under `backup` is committed only after the old one was moved away", () =>

@@ -13,6 +13,7 @@ import {
   TransientError,
   type DeliveryError
 } from "../../src/domain/DeliveryError.ts"
+import * as Process from "../cli/process.ts"
 import { breath, elapse, inMemory, makeStore, route, start, until, type Options } from "../TestApp.ts"
 
 const cause = Option.none()
@@ -265,6 +266,90 @@ describe("what a delivery has begun at a target", () => {
     })
   )
 })
+
+describe("a file that a server won't have, in words as if it had no use for any", () => {
+  for (const bad of [1, 3]) {
+    it.scoped(`does not stand in the way of the others: ${bad} of them, and they come first`, () =>
+      Effect.gen(function* () {
+        const app = yield* run({
+          routes: [route("all", [inMemory("one", "in", { concurrency: 1 })])],
+          memory: {
+            before: ({ delivery }) => (delivery.name.startsWith("bad") ? Effect.fail(laneDown) : Effect.void)
+          }
+        })
+        for (let index = 0; index < bad; index++) yield* app.write(`bad${index}`)
+        yield* until(
+          Effect.map(lane(app), (status) => status?.health === "down"),
+          "it is taken for down at first"
+        )
+        for (const name of ["x", "y", "z"]) yield* app.write(name)
+        yield* elapse(
+          Effect.sync(() => app.memory.files.size === 3),
+          "the others are delivered",
+          { most: 120_000 }
+        )
+        yield* elapse(
+          Effect.map(app.states, (all) => all.filter((one) => one.startsWith("DEAD")).length === bad),
+          "the attempts of the bad ones are used up",
+          { step: 250, most: 120_000 }
+        )
+        const one = (yield* app.deliveries).find(({ name }) => name === "bad0")
+        expect(one?.reason).toContain("connection refused")
+        expect(one?.reason).toContain("this one's own trouble")
+        expect((yield* lane(app))?.health).toBe("up")
+      })
+    )
+  }
+
+  it.scoped("is not to blame where nothing else is delivered either: that costs no attempt", () =>
+    Effect.gen(function* () {
+      let isDown = true
+      const app = yield* run({
+        memory: { before: () => (isDown ? Effect.fail(laneDown) : Effect.void) }
+      })
+      for (const name of ["x", "y", "z"]) yield* app.write(name)
+      yield* elapse(Effect.succeed(false), "", { step: 5000, most: 300_000 }).pipe(Effect.exit)
+      expect((yield* app.deliveries).map(({ attempts }) => attempts)).toEqual([0, 0, 0])
+      isDown = false
+      yield* elapse(
+        Effect.sync(() => app.memory.files.size === 3),
+        "all are delivered",
+        { step: 1000, most: 120_000 }
+      )
+    })
+  )
+})
+
+it.scoped("what waits for a server is sent there by the host key of today's config", () =>
+  Effect.gen(function* () {
+    const store = yield* makeStore
+    const memory = {
+      before: ({ delivery }: Task) =>
+        delivery.target.options.hostKey === "SHA256:right" ? Effect.void : Effect.fail(laneDown)
+    }
+    const pinned = (hostKey: string, conflict: "fail" | "overwrite") => [
+      route("all", [inMemory("one", "in", { hostKey, conflict })])
+    ]
+    const scope = yield* Scope.make()
+    const directory = yield* Process.directory
+    const wrong = { store, memory, directory, routes: pinned("SHA256:wrong", "fail") }
+    const app = yield* run(wrong).pipe(Scope.extend(scope))
+    yield* app.write("a")
+    yield* until(state(app, "BLOCKED"), "it is blocked")
+    const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* elapse(
+      Effect.sync(() => closing.unsafePoll() !== null),
+      "it ends"
+    )
+    const next = yield* run({ ...wrong, routes: pinned("SHA256:right", "overwrite") })
+    yield* elapse(
+      Effect.sync(() => next.memory.files.size === 1),
+      "it is delivered"
+    )
+    // and in all else as it was accepted
+    expect(next.memory.attempts[0]?.delivery.target.options).toMatchObject({ conflict: "fail" })
+  })
+)
 
 describe("a server that takes fewer at once", () => {
   /** Takes so many; more are refused. */

@@ -164,6 +164,7 @@ const stubs = Layer.unwrapEffect(
         release: unused,
         choose: unused,
         note: unused,
+        cleared: unused,
         litter: unused,
         conclude: unused,
         disposals: unused,

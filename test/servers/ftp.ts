@@ -40,6 +40,8 @@ export interface FtpOptions {
   readonly pasvAddress?: string
   /** RNTO onto an existing file fails, as on Windows. */
   readonly noOverwrite?: boolean
+  /** RNFR is refused, always: a fault would go by with the first, which may be sent before it is needed. */
+  readonly noRename?: boolean
   /** MKD, STOR and so on are refused. */
   readonly readOnly?: boolean
   /** Names for the same that differ by case only. */
@@ -361,6 +363,7 @@ class Session {
         if (options.writeOnly === true) return this.reply("550 Permission denied.")
         return this.reply(files.delete(path) ? "250 Deleted" : "550 Delete operation failed.")
       case "RNFR":
+        if (options.noRename === true) return this.reply("550 Permission denied.")
         this.renameFrom = path
         return this.reply(files.has(path) ? "350 Ready for RNTO." : "550 RNFR command failed.")
       case "RNTO": {

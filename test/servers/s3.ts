@@ -1,13 +1,14 @@
 /**
  * An S3 service that keeps what is put into it in memory, and misbehaves on demand. One bucket, path style.
  *
- * It checks the form of the signature and that the body is the one that was signed; s3rver checks signatures in full.
+ * It checks the signature in full, and that the body is the one that was signed.
  */
 import { createHash } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { Effect, type Scope } from "effect"
 import { portOf } from "./http.ts"
+import { isSigned } from "./s3Signature.ts"
 
 export type Operation =
   | "HeadBucket"
@@ -90,6 +91,7 @@ export interface Manners {
 }
 
 export const accessKey = "AKIDEXAMPLE"
+export const secretKey = "s3cret/key+"
 export const bucketName = "bucket"
 
 export const startS3Server = (manners: Partial<Manners> = {}): Effect.Effect<S3Server, never, Scope.Scope> =>
@@ -199,6 +201,7 @@ export const startS3Server = (manners: Partial<Manners> = {}): Effect.Effect<S3S
       if (!authorization.startsWith(`AWS4-HMAC-SHA256 Credential=${accessKey}/`)) {
         return refuse(403, "InvalidAccessKeyId")
       }
+      if (!isSigned(request, secretKey)) return refuse(403, "SignatureDoesNotMatch")
       if (request.headers["x-amz-content-sha256"] !== createHash("sha256").update(body).digest("hex")) {
         return refuse(400, "XAmzContentSHA256Mismatch")
       }

@@ -1,6 +1,6 @@
 /**
- * s3rver, a real S3 service from the npm registry: it checks signatures, knows neither checksums nor conditions, and
- * lists or aborts no parts.
+ * s3rver, a real S3 service from the npm registry: it knows its account, but checks no signatures of version 4, knows
+ * neither checksums nor conditions, and lists or aborts no parts.
  */
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"

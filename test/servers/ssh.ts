@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, type Scope } from "effect"
@@ -46,8 +47,8 @@ export interface SshOptions {
   readonly motd?: string
   /** Bytes that it has room for, and that it calls free. */
   readonly free?: number
-  /** Ends every connection before it says who it is. */
-  readonly full?: boolean
+  /** Says this and ends every connection, before it says who it is. */
+  readonly full?: string
 }
 
 export interface SshServer {
@@ -58,7 +59,10 @@ export interface SshServer {
   readonly requests: Array<string>
   /** Attempts to log in, `none` left out. */
   readonly logins: Array<string>
+  /** All that there ever were. */
   readonly connections: () => number
+  /** Those that are open. */
+  readonly open: () => number
   /** `SHA256:…` of the first host key. */
   readonly fingerprint: string
   /** `ssh-ed25519 AAAA…` of the first host key. */
@@ -96,23 +100,30 @@ export const startSshServer = (options: SshOptions = {}): Effect.Effect<SshServe
       accept(client, state)
     })
     server.on("error", () => undefined)
+    const listener = createServer((socket) => {
+      if (options.full === undefined) return server.injectSocket(socket)
+      state.connections += 1
+      socket.on("error", () => undefined).resume()
+      socket.end(options.full)
+    })
     yield* Effect.acquireRelease(
       Effect.async<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
+        listener.listen(0, "127.0.0.1", () => resume(Effect.void))
       }),
       () =>
         Effect.async<void>((resume) => {
           state.cutAll()
-          server.close(() => resume(Effect.void))
+          listener.close(() => resume(Effect.void))
         })
     )
     return {
-      port: portOf(server.address()),
+      port: portOf(listener.address()),
       files: state.files,
       folders: state.folders,
       requests: state.requests,
       logins: state.logins,
       connections: () => state.connections,
+      open: () => state.clients.size,
       fingerprint: `SHA256:${createHash("sha256").update(blob).digest("base64").replace(/=+$/, "")}`,
       hostKey: `${blob.subarray(4, 4 + blob.readUInt32BE(0)).toString()} ${blob.toString("base64")}`,
       fault: (fault) => {
@@ -160,10 +171,6 @@ const accept = (client: Connection, state: State): void => {
   state.clients.add(client)
   client.on("error", () => undefined)
   client.on("close", () => state.clients.delete(client))
-  if (options.full === true) {
-    client.end()
-    return
-  }
   let keyShown = false
   client.on("authentication", (context: AuthContext) => {
     const { interactive, keys, password } = options

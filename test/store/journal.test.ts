@@ -112,7 +112,8 @@ describe("JournalSql", () => {
       yield* Effect.gen(function* () {
         const journal = yield* Journal
         expect(journal.id).toBe("the-id")
-        expect(yield* journal.litter("memory://one", 10)).toEqual([])
+        // nobody has looked for what its interrupted attempt has left
+        expect((yield* journal.litter("memory://one", 10)).map(({ id }) => id)).toEqual([2])
         const [delivery, ...others] = yield* claim()
         expect(others).toEqual([])
         expect(delivery).toMatchObject({

@@ -2,7 +2,7 @@
  * Conflict policies over plain HTTP: HEAD before the PUT, and `If-None-Match: *` with it (RFC 9110, 13.1.2), because
  * not every server heeds that.
  *
- * The chosen name is committed before the PUT. So what is there under it later, and is as large, is what an earlier
+ * The chosen name is committed before the PUT. So what is there under it later, and is the same, is what an earlier
  * attempt has sent.
  */
 import { Effect, Option } from "effect"
@@ -14,7 +14,7 @@ import { numbered } from "../../files/names.ts"
 import type { Task } from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
 import type { Exchange } from "./HttpExchange.ts"
-import { look, type Found } from "./HttpLook.ts"
+import { contentOf, look, type Found } from "./HttpLook.ts"
 
 /** The path and query of a name below the target. */
 type PathOf = (name: string) => string
@@ -40,8 +40,10 @@ export const adopt = (
     const found = yield* look(exchange, task, pathOf(chosen))
     if (found?.size !== generation.size) return Option.none()
     if (target.options.conflict === "newer" && !isNewer(found, task)) return Option.none()
-    const ours = found.sha256 === undefined ? null : yield* SourceReader.peek(generation, 0, generation.size)
-    if (ours !== null && ours !== found.sha256) return Option.none()
+    // somebody else may have taken the name meanwhile, with a file of the same size
+    const theirs = found.sha256 ?? (yield* contentOf(exchange, task, pathOf(chosen)))
+    const ours = theirs === undefined ? null : yield* SourceReader.peek(generation, 0, generation.size, task.progress)
+    if (ours !== null && ours !== theirs) return Option.none()
     return Option.some({
       bytes: generation.size,
       sha256: ours,

@@ -262,7 +262,8 @@ const sendError = (request: Request, { connected, error, whole }: Failure): Deli
     const reason = `${url}: a header or the path has a character that HTTP can't carry. Check \`headers\`, \`token\` and the URL in the config.`
     return new PermanentError({ reason, cause })
   }
-  const because = `${wordsOf(error)}${code === undefined ? "" : `, ${code}`}`
+  const words = wordsOf(error)
+  const because = code === undefined || words.includes(code) ? words : `${words}, ${code}`
   if (!connected) {
     if (isInsecure(error)) {
       const reason = `${url}: no secure connection (${because}). Check the server's certificate, or name its authority in \`ca\`.`

@@ -98,6 +98,14 @@ const readBack = (exchange: Exchange.Exchange, task: Task, path: string): Effect
     return yield* unprovable(task, `it answers ${answer.said} to GET`)
   })
 
+/** The sha256, in hex, of what is there, read back; undefined where it may not be read. */
+export const contentOf = (
+  exchange: Exchange.Exchange,
+  task: Task,
+  path: string
+): Effect.Effect<string | undefined, DeliveryError> =>
+  Effect.catchTag(readBack(exchange, task, path), "PermanentError", () => Effect.sync(() => undefined))
+
 /** As it lies there, not packed for the way. */
 const identity = { "accept-encoding": "identity" }
 

@@ -117,7 +117,9 @@ export const send = (agent: http.Agent, call: Call): Effect.Effect<Answer, Failu
             header: (name) => first(incoming.headers[name]),
             body: kept.length === 1 && kept[0] !== undefined ? kept[0] : Buffer.concat(kept),
             whole,
-            certificate: () => (socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined)
+            // of a connection that is gone there is none, whatever the types say
+            certificate: () =>
+              socket instanceof TLSSocket && !socket.destroyed ? socket.getPeerCertificate() : undefined
           })
         )
         // nobody reads the rest, so that the connection is of no further use

@@ -85,12 +85,13 @@ export const check = (entries: ReadonlyArray<Entry>, host: string, port: number,
   const name = nameOf(host, port)
   const same = (entry: Entry) => entry.key.equals(key)
   const own = entries.filter((entry) => entry.matches(name))
-  // as OpenSSH does: a key that is known of the host at its usual port is the host's
+  // as OpenSSH does: a key that is known of the host at its usual port is the host's, unless this port has its own
   const plain = port === 22 ? [] : entries.filter((entry) => entry.matches(host.toLowerCase()) && same(entry))
   const revoked = [...own, ...plain].find((entry) => entry.marker === "revoked" && same(entry))
   if (revoked !== undefined) return { _tag: "Revoked", entry: revoked }
   const keys = own.filter(({ marker }) => marker === undefined)
-  const known = keys.find(same) ?? plain.find(({ marker }) => marker === undefined)
+  const another = keys.some(({ type }) => type === typeOf(key))
+  const known = keys.find(same) ?? (another ? undefined : plain.find(({ marker }) => marker === undefined))
   if (known !== undefined) return { _tag: "Known", entry: known }
   if (keys.length > 0) return { _tag: "Changed", entries: keys }
   return { _tag: "Unknown", authority: own.find(({ marker }) => marker === "cert-authority") }

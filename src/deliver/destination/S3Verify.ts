@@ -49,18 +49,19 @@ export const verify = (
 ): Effect.Effect<Verified, DeliveryError> =>
   Effect.gen(function* () {
     const mode = task.delivery.target.options.verify
-    const wrong = (what: string) =>
+    /** What is there is removed, unless somebody else has put it there since. */
+    const wrong = (what: string, ours: boolean) =>
       Effect.zipRight(
-        Effect.ignore(Client.remove(at, key)),
+        ours ? Effect.ignore(Client.remove(at, key)) : Effect.void,
         Effect.fail(
           new TransientError({
-            reason: `${placeOf(task)}: the server kept ${what}; it was removed again.`,
+            reason: `${placeOf(task)}: the server kept ${what}; ${ours ? "it was removed again" : "somebody else may have replaced it"}.`,
             cause: Option.none()
           })
         )
       )
     if (proof === "yes") return "hash"
-    if (proof === "no") return yield* wrong("something else than was sent")
+    if (proof === "no") return yield* wrong("something else than was sent", true)
 
     const found = yield* look(at, key, mode === "auto")
     if (found === "denied") return "status"
@@ -70,14 +71,15 @@ export const verify = (
         cause: Option.none()
       })
     }
+    const ours = found.meta("filedispatch-delivery") === task.idempotencyKey
     if (found.size !== null && found.size !== sent.bytes) {
-      return yield* wrong(`${found.size} of the ${sent.bytes} bytes that were sent`)
+      return yield* wrong(`${found.size} of the ${sent.bytes} bytes that were sent`, ours)
     }
     const sha256 =
       found.sha256 ??
       (mode === "hash" || proof === "doubtful" ? yield* Client.readBack(at, key, beat(task)) : undefined)
     if (sha256 !== undefined && sha256 !== sent.sha256) {
-      return yield* wrong(`something else than was sent (sha256 ${sha256} instead of ${sent.sha256})`)
+      return yield* wrong(`something else than was sent (sha256 ${sha256} instead of ${sent.sha256})`, ours)
     }
     if (proof === "doubtful") at.habits.etag = "opaque"
     if (sha256 !== undefined) return "hash"

@@ -67,7 +67,10 @@ const store = (target: Target, wire: SftpWire, upload: Upload): Effect.Effect<St
     })
   }).pipe(Effect.catchAll((error) => explain(target, wire, upload.path, error, upload.size - upload.offset)))
 
-/** In one step where that can be had; a server without it says whether the name is taken. */
+/**
+ * In one step where that can be had, which some servers offer and then refuse; one without it says whether the name is
+ * taken.
+ */
 const rename = async (
   wire: SftpWire,
   from: string,
@@ -75,14 +78,21 @@ const rename = async (
   overwrite: boolean
 ): Promise<"renamed" | "occupied"> => {
   if (overwrite && wire.extensions.has("posix-rename@openssh.com")) {
-    await wire.replace(from, to)
-    return "renamed"
+    try {
+      await wire.replace(from, to)
+      return "renamed"
+    } catch (error) {
+      if (!(error instanceof StatusError) || error.code === status.noSuchFile) throw error
+      if (error.code === status.unsupported) wire.extensions.delete("posix-rename@openssh.com")
+    }
   }
   try {
     await wire.rename(from, to)
     return "renamed"
   } catch (error) {
-    if (!(error instanceof StatusError) || (await orMissing(wire.lstat(to))) === undefined) throw error
+    // where there is nothing to be renamed, what has the name is not in its way
+    if (!(error instanceof StatusError) || error.code === status.noSuchFile) throw error
+    if ((await orMissing(wire.lstat(to))) === undefined) throw error
     return "occupied"
   }
 }
@@ -184,8 +194,9 @@ const explain = (
       const reason = `${target.url} is read-only: it refused ${error.request} of ${RelPath.display(path)}. Make it writable there.`
       return Effect.fail(new LaneDownError({ reason, cause }))
     }
-    if (room !== undefined && room.free < Math.max(needed, littleRoom)) {
-      const reason = `${target.url} has no room left: it refused ${error.request} of ${RelPath.display(path)}, and ${formatSize(room.free)} are free. Make room there.`
+    if (room !== undefined && (room.free < Math.max(needed, littleRoom) || room.names === 0)) {
+      const free = room.names === 0 ? "no inode is free" : `${formatSize(room.free)} are free`
+      const reason = `${target.url} has no room left: it refused ${error.request} of ${RelPath.display(path)}, and ${free}. Make room there.`
       return Effect.fail(new LaneDownError({ reason, cause }))
     }
     return Effect.fail(refused(target, path, error))

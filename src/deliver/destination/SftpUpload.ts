@@ -14,7 +14,7 @@ export interface Job {
   readonly mtime: number
 }
 
-/** Bytes of one file that are on their way and not yet answered for. */
+/** Bytes of one file from the first one that is not yet answered for to the end of what was sent: a hole is in them. */
 export const inFlight = 2 * 1024 * 1024
 /** A file of no more is stored without waiting for anything but its handle. */
 const small = 64 * 1024
@@ -25,6 +25,8 @@ export class SftpUpload {
   /** Settles once nothing more is done for this upload, however it ended. */
   readonly done: Promise<void>
   private pending = 0
+  /** Where the writes begin that are not answered for, from the first on. */
+  private readonly unanswered = new Set<number>()
   private failure: unknown
   private aborted = false
   /** Whether everything was sent at once, and what that was. */
@@ -111,7 +113,7 @@ export class SftpUpload {
       const most = Math.ceil(chunk.byteLength / Math.max(1, pieces))
       for (let from = 0; from < chunk.byteLength; from += most) {
         const piece = chunk.subarray(from, from + most)
-        await this.until(() => this.pending === 0 || this.pending + piece.byteLength <= inFlight)
+        await this.until(() => this.pending === 0 || at + piece.byteLength - this.firstUnanswered(at) <= inFlight)
         this.check()
         this.write(handle, at, piece)
         at += piece.byteLength
@@ -123,14 +125,21 @@ export class SftpUpload {
 
   private write(handle: Buffer, at: number, piece: Buffer): void {
     this.pending += piece.byteLength
+    this.unanswered.add(at)
     const answered = () => {
       this.pending -= piece.byteLength
+      this.unanswered.delete(at)
       this.wake?.()
     }
     this.wire.write(handle, at, piece).then(answered, (error: unknown) => {
       this.fail(error)
       answered()
     })
+  }
+
+  private firstUnanswered(end: number): number {
+    for (const at of this.unanswered) return at
+    return end
   }
 
   private fail(error: unknown): void {

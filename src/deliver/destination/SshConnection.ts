@@ -295,7 +295,11 @@ class Handshake {
     }
     if (this.software === "" || !this.software.startsWith("SSH-")) {
       // OpenSSH's MaxStartups, and whatever else counts connections
-      const reason = `${url} closed the connection before it said a word (${said}): it has too many, or it takes none from here.`
+      const words = this.quote(this.software)
+      const reason =
+        words === ""
+          ? `${url} closed the connection before it said a word (${said}): it has too many, or it takes none from here.`
+          : `${url} said "${words}" and closed the connection: it has too many, takes none from here, or is no SSH server.`
       return new CrowdedError({ reason, cause })
     }
     if (error.message.startsWith("Handshake failed: no matching")) {

@@ -103,6 +103,17 @@ const privateKey = (target: Target, file: string, secrets: Secrets): Effect.Effe
     const found = Array.isArray(parsed) ? parsed[0] : parsed
     if (found === undefined || found instanceof Error) {
       const text = found?.message ?? ""
+      const security = securityKey.exec(text)?.[0]
+      if (security !== undefined) {
+        return yield* fail(
+          `the key ${file} is on a security key (${security}), which wants a touch for each login and can't be used here. Make a key of another kind for filedispatch (\`ssh-keygen -t ed25519\`).`
+        )
+      }
+      if (pkcs8.test(data.toString("latin1"))) {
+        return yield* fail(
+          `the key ${file} is in the format PKCS#8, which is not read here. \`ssh-keygen -p -f ${file}\` rewrites it in OpenSSH's own (an ed25519 key from OpenSSH 9.6 on).`
+        )
+      }
       if (/no passphrase given/i.test(text)) {
         return yield* fail(`the key ${file} is encrypted. Give its passphrase in \`passphrase\`.`)
       }
@@ -116,6 +127,10 @@ const privateKey = (target: Target, file: string, secrets: Secrets): Effect.Effe
     }
     return found
   })
+
+/** The kinds of keys that need a FIDO device (OpenSSH's PROTOCOL.u2f). */
+const securityKey = /\bsk-[a-z0-9-]+@openssh\.com/
+const pkcs8 = /^\s*-----BEGIN (?:ENCRYPTED )?PRIVATE KEY-----/
 
 const unusable = (file: string): string =>
   `${file} is no private key that can be used here. OpenSSH's and PEM keys of the kinds ed25519, ecdsa and rsa can; \`ssh-keygen -p -f ${file}\` converts others.`

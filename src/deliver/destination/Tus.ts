@@ -313,8 +313,12 @@ const discard = Effect.fn("Tus.discard")(function* (lane: Lane, task: Task): Eff
   if (resume === null) return
   const request = { ...asking(task, "DELETE", resume), headers: version }
   const answer = yield* lane.exchange.send(request)
-  if (answer.status >= 500 || answer.status === 423 || answer.status === 429) return yield* refused(request, answer)
+  // what the server does not do, or has never let anybody do, is no reason to try it again
+  if (answer.status >= 500 || later.has(answer.status)) return yield* refused(request, answer)
 })
+
+/** Of a DELETE that may do better another time. */
+const later = new Set([401, 407, 408, 423, 425, 429])
 
 /** What every request but OPTIONS has to say. */
 export const version = { "tus-resumable": "1.0.0" }

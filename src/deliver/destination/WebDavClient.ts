@@ -327,7 +327,7 @@ const certificateOf = (answer: Exchange.Answer): string | undefined => {
   const shown = answer.certificate?.()
   return shown === undefined
     ? undefined
-    : `certificate of ${RelPath.display(String(shown.subject.CN ?? "no name"))} until ${RelPath.display(shown.valid_to)}`
+    : `certificate of ${RelPath.display(String(shown.subject?.CN ?? "no name"))} until ${RelPath.display(String(shown.valid_to))}`
 }
 
 /** What its answers so far have told. */

@@ -1,8 +1,10 @@
 import initial from "./0001_initial.ts"
 import resume from "./0002_resume.ts"
+import interrupted from "./0003_interrupted.ts"
 
 /** All migrations, in order; keys are `number_name`. A released one is never changed. */
 export const migrations = {
   "0001_initial": initial,
-  "0002_resume": resume
+  "0002_resume": resume,
+  "0003_interrupted": interrupted
 }

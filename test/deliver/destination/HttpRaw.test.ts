@@ -311,6 +311,25 @@ describe("conflicts", () => {
     })
   )
 
+  it.scopedLive("a file of the same size that somebody else brought there is one, though the name was chosen", () =>
+    Effect.gen(function* () {
+      const { connection, file, server, target } = yield* setUp()
+      const generation = yield* file()
+      const theirs = Buffer.alloc(generation.size)
+      server.files.set("/in/file.bin", theirs)
+      const delivery = { attempts: 1, chosen: RelPath.make("file.bin") }
+      for (const [conflict, tag] of [
+        ["fail", "PermanentError"],
+        ["skip", "SkippedError"]
+      ] as const) {
+        const task = makeTask(generation, target({ conflict }), { delivery })
+        expect((yield* Effect.flip(connection.deliver(task)))._tag).toBe(tag)
+        const after = makeTask(generation, target({ conflict }), { delivery: { ...delivery, interrupted: true } })
+        expect(yield* connection.recover(after)).toEqual(Option.none())
+      }
+    })
+  )
+
   it.scopedLive("what an earlier attempt brought there is no conflict", () =>
     Effect.gen(function* () {
       const { connection, file, methods, server, target } = yield* setUp()
@@ -318,8 +337,8 @@ describe("conflicts", () => {
       const delivery = { chosen: RelPath.make("file.bin") }
       server.files.set("/in/file.bin", pattern(1000))
       const receipt = yield* connection.deliver(makeTask(generation, target({ conflict: "fail" }), { delivery }))
-      expect(receipt).toMatchObject({ name: "file.bin", verified: "size", bytes: 1000 })
-      expect(methods()).toEqual(["HEAD"])
+      expect(receipt).toMatchObject({ name: "file.bin", verified: "hash", bytes: 1000 })
+      expect(methods()).toEqual(["HEAD", "GET"])
     })
   )
 

@@ -30,6 +30,13 @@ describe("known hosts", () => {
     ["a port of its own", line("[example.org]:2222", ed25519), "example.org", 2222, "Known"],
     ["the name of another port", line("[example.org]:2222", ed25519), "example.org", 22, "Unknown"],
     ["its key at the usual port", line("example.org", ed25519), "example.org", 2222, "Known"],
+    [
+      "its key at the usual port, and another at this one",
+      `${line("example.org", ed25519)}\n${line("[example.org]:2222", other)}`,
+      "example.org",
+      2222,
+      "Changed"
+    ],
     ["another key at the usual port", line("example.org", other), "example.org", 2222, "Unknown"],
     ["a pattern", line("*.example.org", ed25519), "a.b.example.org", 22, "Known"],
     ["a pattern of one letter", line("host?.example.org", ed25519), "host1.example.org", 22, "Known"],

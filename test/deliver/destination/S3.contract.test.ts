@@ -3,7 +3,7 @@ import * as S3 from "../../../src/deliver/destination/S3.ts"
 import { noSecrets, unlimited, type RouteTarget } from "../../../src/domain/Settings.ts"
 import type { TargetOptions } from "../../../src/domain/Target.ts"
 import { destinationContract, targetOptions, type Capabilities } from "../../contracts/destination.ts"
-import { accessKey, bucketName, startS3Server } from "../../servers/s3.ts"
+import { accessKey, bucketName, secretKey, startS3Server } from "../../servers/s3.ts"
 import { startS3rver } from "../../servers/s3rver.ts"
 
 const capabilities: Capabilities = {
@@ -74,7 +74,7 @@ for (const [name, manners] of [
     },
     make: Effect.gen(function* () {
       const server = yield* startS3Server(manners)
-      const all = targetFor(server.url, accessKey, "secret")
+      const all = targetFor(server.url, accessKey, secretKey)
       const target = (options: Partial<TargetOptions> = {}, folder = "") =>
         all({ partSize: 1024 * 1024, ...options }, folder)
       return {

@@ -1,4 +1,6 @@
 import { rm, writeFile } from "node:fs/promises"
+import { createServer } from "node:https"
+import type { AddressInfo } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import * as WebDav from "../../../src/deliver/destination/WebDav.ts"
@@ -464,6 +466,39 @@ describe("webdavs", () => {
         expect(findings.find(({ what }) => what === "identity")?.found).toMatch(/nginx.*certificate of localhost until/)
         expect(yield* server.list("/up")).toEqual(["/up/a.txt"])
       })
+  )
+})
+
+describe("a refusal over TLS on a connection that is closed with it", () => {
+  const skip = !hasOpenssl
+  it.scopedLive.skipIf(skip)(`${skip ? "(skipped: openssl is not installed) " : ""}is told as what it is`, () =>
+    Effect.gen(function* () {
+      const certificate = yield* makeCertificate
+      const server = createServer(certificate, (_, response) => {
+        // too much to be read to its end
+        response.writeHead(401).end(Buffer.alloc(4 * 1024 * 1024))
+      })
+      const listening = Effect.async<number>((resume) => {
+        server.listen(0, "127.0.0.1", () => {
+          const address: AddressInfo | string | null = server.address()
+          resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+        })
+      })
+      const port = yield* Effect.acquireRelease(listening, () =>
+        Effect.sync(() => {
+          server.closeAllConnections()
+          server.close()
+        })
+      )
+      const source = yield* makeSource
+      const ca = `${source.source}/ca.pem`
+      yield* Effect.promise(() => writeFile(ca, certificate.cert))
+      const { generation } = yield* source.write("a.txt", "text")
+      const target = { scheme: "webdavs", url: `webdavs://127.0.0.1:${port}/up`, options: targetOptions({ ca }) }
+      const error = yield* Effect.flip((yield* connect).deliver(makeTask(generation, targetAt(port, {}, { target }))))
+      expect(error).toMatchObject({ _tag: "LaneDownError" })
+      expect(error.message).toContain("401")
+    })
   )
 })
 

@@ -1,0 +1,34 @@
+import type { Delivery } from "../domain/Delivery.ts"
+import type { Settings } from "../domain/Settings.ts"
+import type { TargetOptions } from "../domain/Target.ts"
+
+/** Which server it is and how it is talked to: the same for all targets of a lane, see Logins. */
+type Connecting = Pick<
+  TargetOptions,
+  "secure" | "ca" | "key" | "agent" | "knownHosts" | "hostKey" | "region" | "endpoint" | "pathStyle"
+>
+
+const lanes = new WeakMap<Settings, ReadonlyMap<string, Connecting>>()
+
+/**
+ * A delivery is what it was when it was accepted, but its server is reached as the config has it today: a host key or a
+ * certificate authority that was put right must help what waits for it.
+ */
+export const asConfigured = (settings: Settings, delivery: Delivery): Delivery => {
+  if (delivery.target.scheme === "file") return delivery
+  const known = lanes.get(settings) ?? connectingOf(settings)
+  lanes.set(settings, known)
+  const connecting = known.get(delivery.target.lane)
+  if (connecting === undefined) return delivery
+  return { ...delivery, target: { ...delivery.target, options: { ...delivery.target.options, ...connecting } } }
+}
+
+const connectingOf = (settings: Settings): ReadonlyMap<string, Connecting> =>
+  new Map(
+    settings.routes.flatMap(({ targets }) =>
+      targets.map(({ target: { lane, options } }) => {
+        const { agent, ca, endpoint, hostKey, key, knownHosts, pathStyle, region, secure } = options
+        return [lane, { agent, ca, endpoint, hostKey, key, knownHosts, pathStyle, region, secure }] as const
+      })
+    )
+  )
