@@ -279,14 +279,21 @@ const storeWhole = async (
   const host = client.ftp.socket.remoteAddress
   if (host === undefined) throw new Error("the control connection is gone")
   const data = connectTo({ host, port, noDelay: true })
+  let over = false
   try {
     // what a broken data connection means is said on the other one, if there is still anybody
-    data.once("error", (error) => setTimeout(() => client.ftp.closeWithError(error), lastWords))
+    data.once("error", (error) =>
+      setTimeout(() => {
+        // by now it may be sending another file
+        if (!over) client.ftp.closeWithError(error)
+      }, lastWords)
+    )
     data.resume().end(content)
     const [answer = unknown, ...answers] = await send(client, timeout, [line, ...then], true)
     if (answer.code >= 400) throw new FTPError(answer)
     return [answer, ...answers]
   } finally {
+    over = true
     data.destroy()
   }
 }

@@ -154,7 +154,10 @@ export class SftpWire extends SftpLink {
           this.request("READDIR", type.readdir, 4 + handle.byteLength, (out) => out.bytes(handle))
         )
         if (reply === undefined) return found
-        for (let count = reply.body.number(); count > 0; count--) {
+        let count = reply.body.number()
+        // a server that has no more must say so by its status, and one that does neither would be asked for ever
+        if (count === 0) return found
+        for (; count > 0; count--) {
           const name = RelPath.fromBytes(reply.body.bytes())
           reply.body.bytes()
           reply.body.attributes()

@@ -307,7 +307,7 @@ describe("the rename", () => {
       expect((yield* Effect.flip(connection.deliver(first)))._tag).toBe("TransientError")
       expect(chosen).toBe("file.bin")
       const second = { ...first, delivery: { ...first.delivery, chosen: first.delivery.name }, stale: [first.temp] }
-      expect(yield* connection.deliver(second)).toMatchObject({ verified: "size", bytes: 1_000_000 })
+      expect(yield* connection.deliver(second)).toMatchObject({ verified: "hash", bytes: 1_000_000 })
       expect(Array.from(server.files.keys())).toEqual(["/in/box/file.bin"])
     })
   )
