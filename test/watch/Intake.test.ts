@@ -398,9 +398,9 @@ test(
     const settled = yield* Effect.fork(intake.settled)
     journal.isFull = false
     // what reads the files takes real time, which the test's clock knows nothing of
-    for (let round = 0; round < 600 && names().length < 2; round++) {
+    for (let round = 0; round < 1500 && names().length < 2; round++) {
       yield* TestClock.adjust(1000)
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 10)))
     }
     expect(new Set(names())).toEqual(new Set(["a.txt", "b.txt"]))
     yield* Fiber.join(settled)
