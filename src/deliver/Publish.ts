@@ -3,12 +3,12 @@
  * policy says, on a target that may not tell `A.txt` from `a.txt`.
  */
 import { Effect, Option } from "effect"
-import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
+import { PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { location } from "../domain/Target.ts"
 import { numbered, swapCase, withoutLetters } from "../files/names.ts"
 import type { Task } from "./Destination.ts"
 import type { Session } from "./Staging.ts"
+import { skipped, targetOf } from "./place.ts"
 
 /** Where a delivery goes at the server: absolute paths. */
 export interface Place {
@@ -196,9 +196,3 @@ const unfolded = (
   })
 
 const folded = (text: string): string => text.normalize("NFC").toLowerCase()
-
-const skipped = (task: Task, why: string): Effect.Effect<never, SkippedError> =>
-  Effect.fail(new SkippedError({ reason: `Skipped: the file ${targetOf(task)} ${why}`, cause: Option.none() }))
-
-/** The final place, for messages. */
-export const targetOf = (task: Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))

@@ -7,9 +7,10 @@ import type { Receipt, Verified } from "../domain/Delivery.ts"
 import { PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import type { Task } from "./Destination.ts"
 import * as Publish from "./Publish.ts"
-import { targetOf, type Place } from "./Publish.ts"
+import type { Place } from "./Publish.ts"
 import * as SourceReader from "./SourceReader.ts"
 import type { Session, Stored } from "./Staging.ts"
+import { targetOf } from "./place.ts"
 
 /** The ladder of proofs: a hash, where there is one or one is asked for; the size; that the server said so. */
 export const verify = (

@@ -2,15 +2,15 @@
  * A real nginx on a free port that speaks WebDAV over a temp folder: its own module, which stores, moves and removes,
  * and on demand the one that lists (`dav-ext`).
  */
-import { spawn, type ChildProcess } from "node:child_process"
+import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
-import { connect, createServer } from "node:net"
+import { mkdir, mkdtemp, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import * as RelPath from "../../src/domain/RelPath.ts"
-import { portOf } from "./http.ts"
+import { listAt } from "./folder.ts"
+import { freePort, listening, stop } from "./process.ts"
 
 const executable = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx"].find((path) =>
   existsSync(path)
@@ -68,7 +68,7 @@ export const startNginx = (
       Effect.sync(() => spawn(executable ?? "nginx", parameters, { stdio: "ignore" })),
       (child) => stop(child)
     )
-    yield* Effect.retry(canConnect(port), Schedule.spaced(20).pipe(Schedule.upTo("10 seconds"))).pipe(Effect.orDie)
+    yield* listening(port)
 
     const at = (path: string) => Buffer.concat([Buffer.from(root), Buffer.from(RelPath.toBytes(path))])
     return {
@@ -80,7 +80,8 @@ export const startNginx = (
           await mkdir(at(dirname(path)), { recursive: true })
           await writeFile(at(path), bytes)
         }),
-      list: (path) => Effect.promise(() => walk(at(path), path)),
+      list: (path) =>
+        Effect.map(listAt(`${root}${path}`), (names) => names.map((name) => `${path.replace(/\/$/, "")}/${name}`)),
       modified: (path) =>
         Effect.promise(() =>
           stat(at(path)).then(
@@ -125,40 +126,3 @@ const config = (folder: string, port: number, options: NonNullable<Parameters<ty
     "}",
     ""
   ].join("\n")
-
-const freePort: Effect.Effect<number> = Effect.async((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const port = portOf(server.address())
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-const canConnect = (port: number) =>
-  Effect.async<void, Error>((resume) => {
-    const socket = connect(port, "127.0.0.1")
-    socket.once("connect", () => {
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.once("error", (error) => resume(Effect.fail(error)))
-  })
-
-const stop = (child: ChildProcess): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    if (child.pid === undefined || child.exitCode !== null) return resume(Effect.void)
-    child.once("exit", () => resume(Effect.void))
-    child.kill("SIGTERM")
-  })
-
-const walk = async (directory: Buffer, path: string): Promise<ReadonlyArray<string>> => {
-  const entries = await readdir(directory, { withFileTypes: true, encoding: "buffer" }).catch(() => [])
-  const found: Array<string> = []
-  for (const entry of entries) {
-    const below = Buffer.concat([directory, Buffer.from("/"), entry.name])
-    const name = `${path.replace(/\/$/, "")}/${RelPath.fromBytes(entry.name)}`
-    if (entry.isDirectory()) found.push(...(await walk(below, name)))
-    else found.push(name)
-  }
-  return found
-}

@@ -5,11 +5,10 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
-import { connect, createServer } from "node:net"
 import { tmpdir, userInfo } from "node:os"
 import { join } from "node:path"
 import { Effect, Schedule, type Scope } from "effect"
-import { portOf } from "./http.ts"
+import { freePort, listening, stop } from "./process.ts"
 
 const executable = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].find((path) => existsSync(path))
 
@@ -103,7 +102,7 @@ export const startOpenssh = (options: OpensshOptions = {}): Effect.Effect<Openss
           stop(child)
         )
     )
-    yield* Effect.retry(canConnect(port), Schedule.spaced(20).pipe(Schedule.upTo("10 seconds"))).pipe(Effect.orDie)
+    yield* listening(port, "data")
     return {
       port,
       user,
@@ -124,7 +123,7 @@ export const startAgent = (keys: ReadonlyArray<string>): Effect.Effect<string, n
     const socket = join(folder, "agent.sock")
     yield* Effect.acquireRelease(
       Effect.sync(() => spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" })),
-      stop
+      (child) => stop(child)
     )
     yield* Effect.retry(
       Effect.suspend(() => (existsSync(socket) ? Effect.void : Effect.fail("not yet"))),
@@ -155,29 +154,3 @@ const endSessions = (server: ChildProcess): void => {
     }
   }
 }
-
-const stop = (child: ChildProcess): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-    child.once("exit", () => resume(Effect.void))
-    child.kill("SIGTERM")
-  })
-
-const freePort: Effect.Effect<number> = Effect.async((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const port = portOf(server.address())
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-const canConnect = (port: number) =>
-  Effect.async<void, string>((resume) => {
-    const socket = connect(port, "127.0.0.1")
-    socket.once("data", () => {
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.once("error", (error) => resume(Effect.fail(error.message)))
-    socket.once("close", () => resume(Effect.fail("closed")))
-  })

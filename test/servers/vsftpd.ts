@@ -2,15 +2,15 @@
  * A real vsftpd on a free port, with a temp folder as the root of an anonymous user who may do everything below
  * `/upload`.
  */
-import { spawn, type ChildProcess } from "node:child_process"
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
+import { spawn } from "node:child_process"
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { existsSync } from "node:fs"
-import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import * as RelPath from "../../src/domain/RelPath.ts"
-import { portOf } from "./http.ts"
+import { listAt } from "./folder.ts"
+import { freePort, listening, stop } from "./process.ts"
 
 const executable = ["/usr/sbin/vsftpd", "/usr/local/sbin/vsftpd"].find((path) => existsSync(path))
 
@@ -89,9 +89,9 @@ export const startVsftpdWith: (options: VsftpdOptions) => Effect.Effect<Vsftpd, 
   })
   yield* Effect.acquireRelease(
     Effect.sync(() => spawn(executable ?? "vsftpd", [config], { stdio: "ignore", detached: true })),
-    (child) => stop(child)
+    (child) => stop(child, { group: true })
   )
-  yield* Effect.retry(canConnect(port), Schedule.spaced(20).pipe(Schedule.upTo("10 seconds"))).pipe(Effect.orDie)
+  yield* listening(port)
 
   const at = (path: string) => Buffer.concat([Buffer.from(root), Buffer.from(RelPath.toBytes(path))])
   return {
@@ -121,7 +121,8 @@ export const startVsftpdWith: (options: VsftpdOptions) => Effect.Effect<Vsftpd, 
         )
       ),
     touch: (path, mtime) => Effect.promise(() => utimes(at(path), mtime / 1000, mtime / 1000)),
-    list: (path) => Effect.promise(() => walk(at(path), path))
+    list: (path) =>
+      Effect.map(listAt(`${root}${path}`), (names) => names.map((name) => `${path.replace(/\/$/, "")}/${name}`))
   }
 })
 
@@ -146,41 +147,3 @@ const lines = (port: number, root: string, empty: string, user: string): Readonl
   `nopriv_user=${user}`,
   `secure_chroot_dir=${empty}`
 ]
-
-const freePort: Effect.Effect<number> = Effect.async((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const port = portOf(server.address())
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-const canConnect = (port: number) =>
-  Effect.async<void, Error>((resume) => {
-    const socket = connect(port, "127.0.0.1")
-    socket.once("connect", () => {
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.once("error", (error) => resume(Effect.fail(error)))
-  })
-
-/** With its children, of which it has one for each session. */
-const stop = (child: ChildProcess): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    if (child.pid === undefined || child.exitCode !== null) return resume(Effect.void)
-    child.once("exit", () => resume(Effect.void))
-    process.kill(-child.pid, "SIGTERM")
-  })
-
-const walk = async (directory: Buffer, path: string): Promise<ReadonlyArray<string>> => {
-  const entries = await readdir(directory, { withFileTypes: true, encoding: "buffer" }).catch(() => [])
-  const found: Array<string> = []
-  for (const entry of entries) {
-    const below = Buffer.concat([directory, Buffer.from("/"), entry.name])
-    const name = `${path.replace(/\/$/, "")}/${RelPath.fromBytes(entry.name)}`
-    if (entry.isDirectory()) found.push(...(await walk(below, name)))
-    else found.push(name)
-  }
-  return found
-}

@@ -9,12 +9,12 @@ import { Effect, Option } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
 import { PermanentError, SkippedError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
-import { location } from "../../domain/Target.ts"
 import { numbered } from "../../files/names.ts"
 import type { Task } from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
 import type { Exchange } from "./HttpExchange.ts"
 import { contentOf, look, type Found } from "./HttpLook.ts"
+import { targetOf } from "../place.ts"
 
 /** The path and query of a name below the target. */
 type PathOf = (name: string) => string
@@ -65,7 +65,7 @@ export const pick = (exchange: Exchange, task: Task, pathOf: PathOf): Effect.Eff
     if (conflict === "newer" && !isNewer(found, task)) {
       if (found.modified !== null) return { name, exclusive: false }
       return yield* new PermanentError({
-        reason: `${placeOf(task)} is there, and the server does not say since when (no Last-Modified), so that \`conflict: newer\` can't be kept. Use another policy.`,
+        reason: `${targetOf(task)} is there, and the server does not say since when (no Last-Modified), so that \`conflict: newer\` can't be kept. Use another policy.`,
         cause: Option.none()
       })
     }
@@ -77,7 +77,7 @@ export const pick = (exchange: Exchange, task: Task, pathOf: PathOf): Effect.Eff
       }
     }
     return yield* new PermanentError({
-      reason: `${placeOf(task)} is there already, and so are its first ${maxRenames} numbered names. Clean up there.`,
+      reason: `${targetOf(task)} is there already, and so are its first ${maxRenames} numbered names. Clean up there.`,
       cause: Option.none()
     })
   })
@@ -87,18 +87,16 @@ export const occupied = (task: Task): Effect.Effect<never, PermanentError | Skip
   const { conflict } = task.delivery.target.options
   const cause = Option.none()
   if (conflict === "skip") {
-    return new SkippedError({ reason: `${placeOf(task)} is there already, and \`conflict: skip\` leaves it.`, cause })
+    return new SkippedError({ reason: `${targetOf(task)} is there already, and \`conflict: skip\` leaves it.`, cause })
   }
   if (conflict === "newer") {
-    const reason = `${placeOf(task)} is there already and no older, and \`conflict: newer\` leaves it.`
+    const reason = `${targetOf(task)} is there already and no older, and \`conflict: newer\` leaves it.`
     return new SkippedError({ reason, cause })
   }
-  const reason = `${placeOf(task)} is there already, and \`conflict: ${conflict}\` forbids to replace it. Remove or rename it there, then retry.`
+  const reason = `${targetOf(task)} is there already, and \`conflict: ${conflict}\` forbids to replace it. Remove or rename it there, then retry.`
   return new PermanentError({ reason, cause })
 }
 
 /** Whether what is there is as new as the file; HTTP's dates are in seconds. */
 const isNewer = ({ modified }: Found, task: Task): boolean =>
   modified !== null && modified >= Math.floor(task.delivery.generation.mtime / 1000) * 1000
-
-const placeOf = (task: Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))

@@ -40,7 +40,8 @@ import { isUnsupported } from "./S3Error.ts"
 import * as Multipart from "./S3Multipart.ts"
 import { adopted, commit, keyOf, maxKey, pickName, type Claimed, type Pick } from "./S3Naming.ts"
 import { probe } from "./S3Probe.ts"
-import { placeOf, proofOf, verify } from "./S3Verify.ts"
+import { proofOf, verify } from "./S3Verify.ts"
+import { targetOf } from "../place.ts"
 
 export interface Options extends Exchange.Options {
   /** Where credentials and settings are looked for that the config does not have; by default the process's own. */
@@ -145,7 +146,7 @@ const putWhole = (
       return { bytes: sent.bytes, sha256: sent.sha256, said: stored.said, verified, name }
     }
     return yield* new TransientError({
-      reason: `${placeOf(task)}: every name that was free was taken a moment later. Something else writes there.`,
+      reason: `${targetOf(task)}: every name that was free was taken a moment later. Something else writes there.`,
       cause: Option.none()
     })
   })
@@ -254,7 +255,7 @@ const finish = (
     const sent = yield* reader.finish
     const again = () =>
       new TransientError({
-        reason: `${placeOf(task)}: the name was taken, or the upload was ended by somebody else, before it was complete. It will be sent again.`,
+        reason: `${targetOf(task)}: the name was taken, or the upload was ended by somebody else, before it was complete. It will be sent again.`,
         cause: Option.none()
       })
     // nothing but a look keeps a name that was free an hour ago
@@ -286,7 +287,7 @@ const giveUp = (at: Client.Bucket, upload: Multipart.Upload, task: Destination.T
     Effect.zipRight(Effect.suspend(() => task.note(null))),
     Effect.interruptible,
     Effect.timeout(cleanupTimeout),
-    Effect.catchAllCause((cause) => Effect.logDebug(`The upload of ${placeOf(task)} could not be aborted yet`, cause))
+    Effect.catchAllCause((cause) => Effect.logDebug(`The upload of ${targetOf(task)} could not be aborted yet`, cause))
   )
 
 /** Bytes that this file may hold: its share, and what is left for more parts at once. */

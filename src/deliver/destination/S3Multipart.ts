@@ -13,8 +13,9 @@ import type { Task } from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
 import * as Client from "./S3Client.ts"
 import { errorCode, isUnsupported } from "./S3Error.ts"
-import { beat, placeOf, proofOf, type Proof } from "./S3Verify.ts"
+import { beat, proofOf, type Proof } from "./S3Verify.ts"
 import * as Xml from "./S3Xml.ts"
+import { targetOf } from "../place.ts"
 
 /** An upload that was begun, as it is noted in the journal. */
 const Upload = Schema.Struct({
@@ -282,7 +283,7 @@ const sendPart = (sending: Sending, part: Part): Effect.Effect<SentPart, Deliver
     const { etag, proof } = proofOf(at.habits, answer, body.sha256, part.md5)
     if (proof === "no") {
       return yield* new TransientError({
-        reason: `${placeOf(task)}: part ${number} arrived as something else than was sent; it will be sent again.`,
+        reason: `${targetOf(task)}: part ${number} arrived as something else than was sent; it will be sent again.`,
         cause: Option.none()
       })
     }

@@ -3,14 +3,15 @@
  */
 import { Effect, Option, type Scope } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
-import { PermanentError, SkippedError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import { PermanentError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import type { Target } from "../../domain/Target.ts"
 import { numbered } from "../../files/names.ts"
 import type * as Destination from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
 import * as Client from "./S3Client.ts"
-import { beat, placeOf } from "./S3Verify.ts"
+import { beat } from "./S3Verify.ts"
+import { skipped, targetOf } from "../place.ts"
 
 /** Keys that `rename` has found free and that are being sent to, of a lane. */
 export type Claimed = Set<string>
@@ -71,7 +72,7 @@ export const pickName = (
           : yield* skipped(task, "is as new or newer there")
       case "fail":
         return yield* new PermanentError({
-          reason: `${placeOf(task)} is there already. Remove it there, or choose another \`conflict\`.`,
+          reason: `${targetOf(task)} is there already. Remove it there, or choose another \`conflict\`.`,
           cause: Option.none()
         })
       case "rename":
@@ -82,7 +83,7 @@ export const pickName = (
           if (yield* claim(claimed, key)) return free(next, true)
         }
         return yield* new PermanentError({
-          reason: `${placeOf(task)} is there already, and so are its first ${maxRenames} numbered names. Clean up there.`,
+          reason: `${targetOf(task)} is there already, and so are its first ${maxRenames} numbered names. Clean up there.`,
           cause: Option.none()
         })
     }
@@ -122,7 +123,7 @@ const backUp = (
   Effect.gen(function* () {
     const { target } = task.delivery
     const refuse = (why: string) =>
-      Effect.fail(new PermanentError({ reason: `${placeOf(task)} can't be backed up: ${why}`, cause: Option.none() }))
+      Effect.fail(new PermanentError({ reason: `${targetOf(task)} can't be backed up: ${why}`, cause: Option.none() }))
     if (old.size !== null && old.size > maxCopy)
       return yield* refuse("S3 copies 5 GiB at most. Copy it by other means.")
     for (let number = 0; number <= maxRenames; number++) {
@@ -134,9 +135,6 @@ const backUp = (
     }
     return yield* refuse(`${maxRenames} backups of it are there already. Clean up there.`)
   })
-
-const skipped = (task: Destination.Task, why: string): Effect.Effect<never, SkippedError> =>
-  Effect.fail(new SkippedError({ reason: `Skipped: the file ${placeOf(task)} ${why}`, cause: Option.none() }))
 
 /** The receipt, where an object was made by this delivery. */
 export const adopted = (

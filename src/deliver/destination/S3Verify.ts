@@ -4,12 +4,11 @@
 import { Effect, Option } from "effect"
 import type { Verified } from "../../domain/Delivery.ts"
 import { PermanentError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
-import * as RelPath from "../../domain/RelPath.ts"
-import { location } from "../../domain/Target.ts"
 import type { Task } from "../Destination.ts"
 import type { Sent } from "../SourceReader.ts"
 import type { Answer } from "./HttpExchange.ts"
 import * as Client from "./S3Client.ts"
+import { targetOf } from "../place.ts"
 
 /**
  * What an answer to a PUT proves: `yes`, the service has hashed what it got and it is what was sent; `no`, it is not;
@@ -55,7 +54,7 @@ export const verify = (
         ours ? Effect.ignore(Client.remove(at, key)) : Effect.void,
         Effect.fail(
           new TransientError({
-            reason: `${placeOf(task)}: the server kept ${what}; ${ours ? "it was removed again" : "somebody else may have replaced it"}.`,
+            reason: `${targetOf(task)}: the server kept ${what}; ${ours ? "it was removed again" : "somebody else may have replaced it"}.`,
             cause: Option.none()
           })
         )
@@ -67,7 +66,7 @@ export const verify = (
     if (found === "denied") return "status"
     if (found === undefined) {
       return yield* new TransientError({
-        reason: `${placeOf(task)}: the server took it, and does not have it.`,
+        reason: `${targetOf(task)}: the server took it, and does not have it.`,
         cause: Option.none()
       })
     }
@@ -86,7 +85,7 @@ export const verify = (
     if (found.size !== null) return "size"
     if (mode === "auto") return "status"
     return yield* new PermanentError({
-      reason: `${placeOf(task)}: the server does not tell the size of what it has, so that \`verify: ${mode}\` can't be kept. Use \`verify: auto\`.`,
+      reason: `${targetOf(task)}: the server does not tell the size of what it has, so that \`verify: ${mode}\` can't be kept. Use \`verify: auto\`.`,
       cause: Option.none()
     })
   })
@@ -102,5 +101,3 @@ const look = (
     const answer = yield* at.send(Client.lookCall(key))
     return answer.status === 403 ? ("denied" as const) : yield* Client.found(at, key, answer)
   })
-
-export const placeOf = (task: Task): string => RelPath.display(location(task.delivery.target, task.delivery.name))
