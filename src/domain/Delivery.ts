@@ -2,6 +2,7 @@
  * A delivery: one generation to one target, the unit of work, durable, with a state.
  */
 import { Schema } from "effect"
+import { Facts } from "./Facts.ts"
 import { Generation } from "./Generation.ts"
 import { RelPath } from "./RelPath.ts"
 import { Target } from "./Target.ts"
@@ -71,7 +72,9 @@ export const Receipt = Schema.Struct({
   said: Schema.String,
   verified: Verified,
   /** The path below the target under which it was published. */
-  name: RelPath
+  name: RelPath,
+  /** Where the file was transformed on its way: the sha256 of the source file, of which `sha256` is not. */
+  sourceSha256: Schema.optionalWith(Schema.String, { exact: true })
 })
 export interface Receipt extends Schema.Schema.Type<typeof Receipt> {}
 
@@ -83,6 +86,10 @@ export const Delivery = Schema.Struct({
   target: Target,
   /** The path below the target's root. */
   name: RelPath,
+  /** Higher ones are sent first. */
+  priority: Schema.Int,
+  /** What was learnt of the file when it was routed; null where nothing was. */
+  facts: Schema.NullOr(Facts),
   state: DeliveryState,
   /** Attempts that have failed so far. */
   attempts: Schema.Int,

@@ -15,7 +15,13 @@ const message = (error: { readonly reason: string }): string => error.reason
 /** Worth another attempt: a cut connection, a 503, a busy file. Costs an attempt. */
 export class TransientError extends Schema.TaggedError<TransientError>("filedispatch/TransientError")(
   "TransientError",
-  { ...common, /** Milliseconds that the destination asked for. */ retryAfter: Schema.optional(Schema.Number) }
+  {
+    ...common,
+    /** Milliseconds that the destination asked for. */
+    retryAfter: Schema.optional(Schema.Number),
+    /** `false`: it costs no attempt, because it is no matter of this file or its target. */
+    counts: Schema.optional(Schema.Boolean)
+  }
 ) {
   override get message() {
     return message(this)

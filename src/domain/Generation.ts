@@ -44,10 +44,21 @@ export interface Found {
 export const After = /* @__PURE__ */ Schema.Union(
   /* @__PURE__ */ Schema.TaggedStruct("Keep", {}),
   /* @__PURE__ */ Schema.TaggedStruct("Delete", {}),
-  /** A template for the path it is moved to, on any file system. */
-  /* @__PURE__ */ Schema.TaggedStruct("Archive", { template: Schema.String })
+  /** A template for the path it is moved to, on any file system; `keepFor`: milliseconds until it is removed from there. */
+  /* @__PURE__ */ Schema.TaggedStruct("Archive", {
+    template: Schema.String,
+    keepFor: /* @__PURE__ */ Schema.optionalWith(Schema.Number, { exact: true })
+  })
 )
 export type After = typeof After.Type
+
+/** What happens to the source file once nothing more is tried, and a delivery of it is dead. */
+export const OnDead = /* @__PURE__ */ Schema.Union(
+  /* @__PURE__ */ Schema.TaggedStruct("Keep", {}),
+  /** A template for the path it is moved to, on any file system. */
+  /* @__PURE__ */ Schema.TaggedStruct("Move", { template: Schema.String })
+)
+export type OnDead = typeof OnDead.Type
 
 /** A generation as the journal has it. */
 export const Generation = /* @__PURE__ */ Schema.Struct({
@@ -59,6 +70,10 @@ export const Generation = /* @__PURE__ */ Schema.Struct({
   size: Schema.Number,
   mtime: Schema.Number,
   born: Schema.Number,
-  after: After
+  after: After,
+  /** Null in what was accepted before there was a choice: it is kept. */
+  onDead: /* @__PURE__ */ Schema.NullOr(OnDead),
+  /** The file that said it was complete, relative to the source; it goes where the file goes. */
+  marker: /* @__PURE__ */ Schema.NullOr(RelPath)
 })
 export interface Generation extends Schema.Schema.Type<typeof Generation> {}

@@ -35,7 +35,12 @@ export const LogEntry = Schema.Struct({
   created: isoDate,
   file_created: Schema.NullOr(isoDate),
   file_modified: Schema.NullOr(isoDate),
+  /** Of the source file, in hex. */
   sha256: Schema.NullOr(Schema.String),
+  /** Where the file was compressed or encrypted on its way: the bytes that arrived; null: those of the source. */
+  sent_size: Schema.NullOr(Schema.Number),
+  /** Their sha256, in hex. */
+  sent_sha256: Schema.NullOr(Schema.String),
   verified: Schema.NullOr(Verified),
   route: Schema.NullOr(Schema.String),
   attempts: Schema.NullOr(Schema.Int),

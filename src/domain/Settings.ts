@@ -2,7 +2,8 @@
  * The decoded config: what the rest of the program sees. Paths are absolute, times in milliseconds, secrets Redacted.
  */
 import { Option, type Redacted } from "effect"
-import type { After } from "./Generation.ts"
+import type { After, OnDead } from "./Generation.ts"
+import type { Rule } from "./Rule.ts"
 import type { Target } from "./Target.ts"
 
 export interface Source {
@@ -15,10 +16,17 @@ export interface Source {
   readonly exclude: ReadonlyArray<string>
   /** How long a file must have been quiet before it is taken. */
   readonly settle: number
+  /** A template for the path of the file that says that another is complete; null: none is waited for. */
+  readonly marker: string | null
+  /** How long ago its content must have changed for a file to be taken. */
+  readonly minAge: number
+  /** Whether links are followed to files that lie in the source, too. */
+  readonly symlinks: "skip" | "follow"
   readonly watch: "auto" | "events" | "poll"
   readonly pollInterval: number
   readonly rescan: number
   readonly after: After
+  readonly onDead: OnDead
 }
 
 /** What a target needs on the wire and nobody else may see. */
@@ -57,12 +65,27 @@ export interface RouteTarget {
   readonly secrets: Secrets
   /** Not part of the target: what waits in the journal follows today's config. */
   readonly bandwidth: Bandwidth
+  /**
+   * A template for the path below the target; `{relpath}` as a rule. A template in the config's path begins it, so that
+   * the target itself is the same for all files.
+   */
+  readonly rename: string
 }
+
+/** In which order the waiting files of one priority are sent. */
+export type Order = "arrival" | "oldest" | "smallest" | "largest"
 
 export interface Route {
   readonly name: string
   /** Lower case, without a leading dot; undefined: every file. */
   readonly extensions: ReadonlyArray<string> | undefined
+  /** What a file must be like, beside its extension: all of them hold. */
+  readonly rules: ReadonlyArray<Rule>
+  /** Takes only what no other route wants. */
+  readonly otherwise: boolean
+  /** Higher ones are sent first; 0 as a rule. */
+  readonly priority: number
+  readonly order: Order
   readonly targets: ReadonlyArray<RouteTarget>
 }
 
@@ -71,6 +94,8 @@ export interface Settings {
   readonly file: string
   readonly sources: ReadonlyArray<Source>
   readonly routes: ReadonlyArray<Route>
+  /** Whether every route that matches gets the file, or the first one only. */
+  readonly dispatch: "all" | "first"
   readonly http: { readonly host: string; readonly port: number; readonly token: Option.Option<Redacted.Redacted> }
   readonly monitor: { readonly enabled: boolean; readonly host: string; readonly port: number }
   readonly log: {

@@ -2,6 +2,7 @@
  * A target: one destination URL of a route, with its options, free of secrets, so that it can be stored and shown.
  */
 import { Schema } from "effect"
+import type { Facts } from "./Facts.ts"
 import { RelPath } from "./RelPath.ts"
 
 /** What to do where a file of that name is there already. */
@@ -20,6 +21,16 @@ export interface RetryPolicy extends Schema.Schema.Type<typeof RetryPolicy> {}
 /** How a finished upload is to be proved: `auto` takes the best that the protocol has to offer for nothing. */
 export const Verify = Schema.Literal("auto", "size", "hash")
 export type Verify = typeof Verify.Type
+
+/** What is done to a file on its way. The order is: decompress, compress, encrypt. */
+export const Transform = Schema.Struct({
+  /** Undoes gzip, brotli or zstd (as the bytes say), up to so many bytes of result; null: leaves the file as it is. */
+  decompress: Schema.NullOr(Schema.Struct({ limit: Schema.Number })),
+  compress: Schema.Literal("none", "gzip", "brotli", "zstd", "zip"),
+  /** age recipients (`age1…`); empty: it is not encrypted. */
+  age: Schema.Array(Schema.String)
+})
+export interface Transform extends Schema.Schema.Type<typeof Transform> {}
 
 /** What the deliveries that are waiting in a journal were stored without has the value that it had then. */
 const added = <A, I>(schema: Schema.Schema<A, I>, value: A) =>
@@ -66,7 +77,9 @@ export const TargetOptions = Schema.Struct({
   /** s3: whether the bucket is in the path or in the host name; null: in the path where there is an endpoint. */
   pathStyle: added(Schema.NullOr(Schema.Boolean), null),
   /** s3: bytes of each part of a multipart upload; null: as the file's size asks for. */
-  partSize: added(Schema.NullOr(Schema.Number), null)
+  partSize: added(Schema.NullOr(Schema.Number), null),
+  /** Null: the file goes out as it is. */
+  transform: added(Schema.NullOr(Transform), null)
 })
 export interface TargetOptions extends Schema.Schema.Type<typeof TargetOptions> {}
 
@@ -90,7 +103,8 @@ export const usualOptions = {
   region: null,
   endpoint: null,
   pathStyle: null,
-  partSize: null
+  partSize: null,
+  transform: null
 } as const satisfies Partial<TargetOptions>
 
 /**
@@ -116,6 +130,12 @@ export interface Target extends Schema.Schema.Type<typeof Target> {}
 export interface Placement {
   readonly target: Target
   readonly name: RelPath
+  /** Higher ones are sent first. */
+  readonly priority: number
+  /** Within a priority the smallest first; equal ones by arrival. */
+  readonly rank: number
+  /** What templates at the time of sending need; null where nothing was learnt. */
+  readonly facts: Facts | null
 }
 
 const isHttp = (target: Target): boolean => target.scheme === "http" || target.scheme === "https"
