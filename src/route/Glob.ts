@@ -2,14 +2,14 @@
  * Globs on paths relative to a source, the same on every platform: `/` separates, a dot is a character like any other,
  * `#` and `!` at the beginning mean nothing special.
  */
-import { Minimatch } from "minimatch"
+import { braceExpand, Minimatch } from "minimatch"
 import { Option } from "effect"
 
 const options = { nonegate: true, nocomment: true, dot: true, platform: "linux", braceExpandMax: 1000 } as const
 
 /** One compiled glob. Bounded in time for every path; a name that is not text (see RelPath) is matched as it is held. */
 export const compile = (glob: string): ((path: string) => boolean) => {
-  const simple = compileSimple(glob)
+  const simple = compileSimple(glob) ?? compileStars(glob)
   if (simple !== undefined) return simple
   const compiled = new Minimatch(glob, options)
   return (path) => compiled.match(path)
@@ -81,4 +81,78 @@ const compileSimple = (glob: string): ((path: string) => boolean) | undefined =>
   if (anyAfter) return (path) => path.startsWith(text, begin(path))
   if (anyBefore) return (path) => path.endsWith(text)
   return (path) => path.length - begin(path) === text.length && path.endsWith(text)
+}
+
+/**
+ * What else globs mostly are: names and stars, and braces around some of them. It is slower than a regular expression
+ * that is warm, but of a thousand globs most are cold.
+ */
+const compileStars = (glob: string): ((path: string) => boolean) | undefined => {
+  if (/[?[\]()|\\]/.test(glob)) return undefined
+  const plain = glob.includes("{") ? braceExpand(glob, { braceExpandMax: options.braceExpandMax }) : [glob]
+  const compiled = plain.map(parseStars)
+  const all = compiled.filter((one) => one !== undefined)
+  const [only] = all
+  if (only === undefined || all.length < compiled.length || all.length > 16) return undefined
+  return all.length === 1 ? (path) => matchStars(only, path) : (path) => all.some((one) => matchStars(one, path))
+}
+
+/** The texts between the stars of a segment, of which there may be none at either end; null: any segments. */
+type Segment = ReadonlyArray<string> | null
+
+const parseStars = (glob: string): ReadonlyArray<Segment> | undefined => {
+  const segments = glob.split("/")
+  const isOther = (segment: string) => /^\.{0,2}$|[{}]/.test(segment) || (segment !== "**" && segment.includes("**"))
+  if (segments.some(isOther)) return undefined
+  return segments.map((segment) => (segment === "**" ? null : segment.split("*")))
+}
+
+/** Of the places that can be tried again, the last is enough: time grows with both lengths, at most. */
+const matchStars = (glob: ReadonlyArray<Segment>, path: string): boolean => {
+  let index = 0
+  let begin = 0
+  let again = -1
+  let againBegin = 0
+  for (;;) {
+    const segment = glob[index]
+    if (segment === null) {
+      if (index === glob.length - 1) return begin <= path.length
+      again = index
+      againBegin = begin
+      index += 1
+      continue
+    }
+    if (begin > path.length) return segment === undefined
+    if (segment !== undefined) {
+      const slash = path.indexOf("/", begin)
+      const end = slash < 0 ? path.length : slash
+      if (matchSegment(segment, path, begin, end)) {
+        begin = end + 1
+        index += 1
+        continue
+      }
+    }
+    const next = again < 0 ? -1 : path.indexOf("/", againBegin)
+    if (next < 0) return false
+    againBegin = next + 1
+    begin = againBegin
+    index = again + 1
+  }
+}
+
+const matchSegment = (texts: ReadonlyArray<string>, path: string, begin: number, end: number): boolean => {
+  const first = texts[0] ?? ""
+  if (!path.startsWith(first, begin)) return false
+  if (texts.length === 1) return begin + first.length === end
+  const last = texts[texts.length - 1] ?? ""
+  const stop = end - last.length
+  let at = begin + first.length
+  if (at > stop || !path.startsWith(last, stop)) return false
+  for (let index = 1; index < texts.length - 1; index += 1) {
+    const text = texts[index] ?? ""
+    const found = path.indexOf(text, at)
+    if (found < 0 || found + text.length > stop) return false
+    at = found + text.length
+  }
+  return true
 }

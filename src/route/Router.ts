@@ -1,194 +1,175 @@
 /**
- * The router: which targets a file goes to, and why.
+ * The router: which targets a file goes to.
  *
- * It is compiled once, so that a file costs one look-up for each dot in its name that can matter, however many folders
- * there are.
+ * It is compiled once, so that a file costs a few look-ups and the rules of those folders that its name allows, however
+ * many there are. Most files are judged by their names, times and sizes alone; only where a rule asks for more, and
+ * nothing cheaper has decided, is a file read.
  */
-import { createHash } from "node:crypto"
-import type { Explanation, FolderVerdict, Predicate, SourceVerdict } from "../domain/Explanation.ts"
-import type { Route, Settings, Source } from "../domain/Settings.ts"
-import { location, type Placement, type Target } from "../domain/Target.ts"
-import * as Names from "../domain/Names.ts"
-import * as RelPath from "../domain/RelPath.ts"
-import * as Matcher from "./Matcher.ts"
+import { Effect } from "effect"
+import type { Explanation } from "../domain/Explanation.ts"
+import type { Found } from "../domain/Generation.ts"
+import type { Settings, Source } from "../domain/Settings.ts"
+import type { Bytes, FactsError } from "../files/FileFacts.ts"
+import * as Explain from "./Explain.ts"
+import * as Places from "./RouterPlaces.ts"
+import { digest } from "./RulesDigest.ts"
+import * as RulesIndex from "./RulesIndex.ts"
+import * as Rules from "./Rules.ts"
+
+export type { Placed } from "./RouterPlaces.ts"
+
+export interface Decision {
+  /**
+   * In the order of the config; empty where no folder wants the file. A place that several folders name gets it from
+   * the first of them.
+   */
+  readonly placed: ReadonlyArray<Places.Placed>
+  /**
+   * When a folder that does not want the file now may want it, only because it is older by then: in milliseconds since
+   * the epoch, later than now. Null: never, or with `dispatch: first` it has found its folder.
+   */
+  readonly until: number | null
+}
 
 export interface Router {
   /** A digest of all that decides where a file goes. */
   readonly ruleset: string
   /**
-   * Where a file of this source goes, in the order of the config; empty where no route wants it. A place that several
-   * routes name gets the file from the first of them. Whether the source takes the file is `Matcher`'s to say.
+   * Where a file of this source goes; `read`: its bytes must be asked. Whether the source takes the file is `Matcher`'s
+   * to say. `now` in milliseconds since the epoch.
    */
-  readonly route: (source: Source, path: RelPath.RelPath) => ReadonlyArray<Placement & { readonly route: string }>
+  readonly route: (source: Source, file: Found, now: number) => Decision | "read"
+  /** The same, with the file at hand. What can be said without reading is. */
+  readonly read: (source: Source, file: Found, now: number, bytes: Bytes) => Effect.Effect<Decision, FactsError>
 }
 
-export const compile = (settings: Pick<Settings, "routes">): Router => {
-  const { routes } = settings
-  const everywhere = destinationsOf(routes.filter((route) => route.extensions === undefined))
-  const table = new Map<string, ReadonlyArray<Destination>>()
-  let parts = 0
-  for (const extension of new Set(routes.flatMap((route) => route.extensions ?? []))) {
-    // whatever ends in .tar.gz ends in .gz, too, so the longest entry that a name finds holds all that match it
-    const ends = new Set(suffixes(`x.${extension}`, Infinity))
-    const matching = routes.filter((route) => route.extensions?.some((one) => ends.has(one)) ?? true)
-    table.set(extension, destinationsOf(matching))
-    parts = Math.max(parts, extension.split(".").length)
-  }
-  const lookUp = (path: string): ReadonlyArray<Destination> => {
-    for (const suffix of suffixes(RelPath.basename(path), parts)) {
-      const found = table.get(suffix)
-      if (found !== undefined) return found
+export interface Options {
+  /** The next number of a route; asked only where a template wants one, once for each file. */
+  readonly counter?: ((route: string) => number) | undefined
+}
+
+/** What of the settings decides. */
+export type Given = Pick<Settings, "routes" | "dispatch" | "sources">
+
+/** What is wrong with a rule or a template was refused with the config: here it is a defect, and thrown. */
+export const compile = (settings: Given, options: Options = {}): Router =>
+  make(settings, Places.folders(settings.routes), options, Places.once)
+
+/**
+ * Why a file of this source goes where it goes; `found` is null where it does not exist. `bytes` null: the file is not
+ * read, and what only it could say is left open; else all that any rule asks for is read. What it says is what `read`
+ * does, but that no number is used up: `{counter}` stands for it.
+ */
+export const explain = (
+  settings: Given,
+  source: Source,
+  file: Explain.File,
+  now: number,
+  bytes: Bytes | null
+): Effect.Effect<Explanation, FactsError> =>
+  Effect.suspend(() => {
+    const { folders, router } = explaining(settings)
+    const decide = (found: Found) => {
+      if (bytes !== null) return router.read(source, found, now, bytes)
+      const decision = router.route(source, found, now)
+      return Effect.succeed(decision === "read" ? null : decision)
     }
-    return everywhere
-  }
-  return {
-    ruleset: digest(routes),
-    route: (_, path) => lookUp(path).map(({ route, target }) => ({ route, target, name: nameAt(target, path) }))
-  }
-}
-
-/** Why a file of this source goes where it goes. */
-export const explain = (settings: Pick<Settings, "routes">, source: Source, path: RelPath.RelPath): Explanation => {
-  const verdict = explainSource(source, path)
-  const senders = new Map<string, string>()
-  const folders = settings.routes.map((route) => explainRoute(route, path, senders))
-  const locations = verdict.accepted ? Array.from(senders.keys()) : []
-  return {
-    file: RelPath.display(path),
-    source: verdict,
-    folders,
-    locations,
-    summary: summarize(RelPath.display(path), verdict, folders, locations)
-  }
-}
-
-/** The path below the target that a file gets. */
-const nameAt = (target: Target, path: RelPath.RelPath): RelPath.RelPath =>
-  target.options.names === "portable" ? Names.encode(path) : path
-
-interface Destination {
-  readonly route: string
-  readonly target: Target
-}
-
-/** The targets of these routes, a place that several of them name only once. */
-const destinationsOf = (routes: ReadonlyArray<Route>): ReadonlyArray<Destination> => {
-  const places = new Map<string, Destination>()
-  for (const route of routes) {
-    for (const { target } of route.targets) {
-      if (!places.has(target.url)) places.set(target.url, { route: route.name, target })
-    }
-  }
-  return Array.from(places.values())
-}
-
-/** What follows each dot of a name in lower case, the longest first, of at most so many parts. A leading dot is none. */
-const suffixes = (name: string, parts: number): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  let dot = name.lastIndexOf(".")
-  while (dot > 0 && found.length < parts) {
-    found.push(name.slice(dot + 1).toLowerCase())
-    dot = name.lastIndexOf(".", dot - 1)
-  }
-  return found.reverse()
-}
-
-const digest = (routes: ReadonlyArray<Route>): string =>
-  createHash("sha256")
-    .update(
-      JSON.stringify(
-        routes.map((route) => [
-          route.name,
-          route.extensions ?? null,
-          // other names are other places; where they are as ever, the digest is, too
-          route.targets.map(({ target: { options, url } }) =>
-            options.names === "portable" ? [url, options.names] : url
-          )
-        ])
-      )
-    )
-    .digest("hex")
-    .slice(0, 16)
-
-const explainSource = (source: Source, path: RelPath.RelPath): SourceVerdict => {
-  const verdict = Matcher.compile(source).explain(path)
-  const file = RelPath.display(path)
-  const predicates: Array<Predicate> = []
-  if (verdict.rule === "temp") {
-    predicates.push({
-      predicate: "temp",
-      wanted: "not a temp file of ours",
-      had: `${file} is ${verdict.glob}`,
-      matched: false
-    })
-  } else {
-    const excluded = verdict.rule === "exclude"
-    predicates.push({
-      predicate: "exclude",
-      wanted: `none of ${listOf(source.exclude)}`,
-      had: excluded ? `${file} matches ${verdict.glob}` : `${file} matches none`,
-      matched: !excluded
-    })
-    if (!excluded) {
-      predicates.push({
-        predicate: "include",
-        wanted: `one of ${listOf(source.include)}`,
-        had: verdict.accepted ? `${file} matches ${verdict.glob}` : `${file} matches none`,
-        matched: verdict.accepted
-      })
-    }
-  }
-  const nested = path.includes("/") && !source.recursive
-  if (nested) {
-    predicates.push({
-      predicate: "recursive",
-      wanted: "a file directly in the source",
-      had: `it is below ${RelPath.display(RelPath.dirname(path))}`,
-      matched: false
-    })
-  }
-  return { name: source.name, path: source.path, predicates, accepted: verdict.accepted && !nested }
-}
-
-const explainRoute = (route: Route, path: RelPath.RelPath, senders: Map<string, string>): FolderVerdict => {
-  const had = suffixes(RelPath.basename(path), Infinity)
-  const hit = route.extensions === undefined ? undefined : had.find((suffix) => route.extensions?.includes(suffix))
-  const matched = route.extensions === undefined || hit !== undefined
-  const predicate: Predicate = {
-    predicate: "extensions",
-    wanted: route.extensions === undefined ? "any" : `one of ${listOf(route.extensions)}`,
-    had:
-      hit ??
-      (had
-        .map((suffix) => RelPath.display(suffix))
-        .reverse()
-        .join(", ") ||
-        "no extension"),
-    matched
-  }
-  const locations = (matched ? route.targets : []).map(({ target }) => {
-    const place = location(target, RelPath.display(nameAt(target, path)))
-    const sameAs = senders.get(place) ?? null
-    if (sameAs === null) senders.set(place, route.name)
-    return { location: place, sameAs }
+    return Explain.explain({ dispatch: settings.dispatch, folders, decide }, source, file, now, bytes)
   })
-  return { name: route.name, predicates: [predicate], matched, locations }
+
+interface Explaining {
+  readonly folders: ReadonlyArray<Places.Folder>
+  readonly router: Router
 }
 
-const listOf = (values: ReadonlyArray<string>): string => (values.length === 0 ? "(nothing)" : values.join(", "))
+/** Who explains one file of a config mostly explains more of them. */
+const known = new WeakMap<Given, Explaining>()
 
-const summarize = (
-  file: string,
-  source: SourceVerdict,
-  folders: ReadonlyArray<FolderVerdict>,
-  locations: ReadonlyArray<string>
-): string => {
-  const no = source.predicates.find((one) => !one.matched)
-  if (no !== undefined)
-    return `${file} is not taken from ${source.name}: ${no.predicate} wants ${no.wanted}; ${no.had}.`
-  if (locations.length === 0) {
-    const had = folders[0]?.predicates[0]?.had ?? "no extension"
-    return `${file} stays where it is: none of ${folders.length} folders wants ${had}.`
+const explaining = (settings: Given): Explaining => {
+  const before = known.get(settings)
+  if (before !== undefined) return before
+  const folders = Places.folders(settings.routes)
+  const made = { folders, router: make(settings, folders, { counter: () => Explain.someNumber }, (all) => all) }
+  known.set(settings, made)
+  return made
+}
+
+const make = (
+  settings: Given,
+  folders: ReadonlyArray<Places.Folder>,
+  options: Options,
+  /** Which of the placements count. */
+  choose: (all: ReadonlyArray<Places.Placed>) => ReadonlyArray<Places.Placed>
+): Router => {
+  const first = settings.dispatch === "first"
+  const wanting = RulesIndex.make(folders.filter(({ route }) => !route.otherwise))
+  const otherwise = RulesIndex.make(folders.filter(({ route }) => route.otherwise))
+  const disposing = new Map(settings.sources.map((source) => [source.name, Places.disposing(source)]))
+  const counter = options.counter ?? (() => null)
+
+  const needsOf = (source: Source, matched: ReadonlyArray<Places.Folder>): Places.Needs =>
+    matched.length === 0
+      ? Places.nothing
+      : matched.reduce<Places.Needs>(
+          (needs, folder) => (folder.needs === Places.nothing ? needs : Places.both(needs, folder.needs)),
+          disposing.get(source.name) ?? Places.nothing
+        )
+
+  const route: Router["route"] = (source, file, now) => {
+    const subject = new Rules.Subject(source.name, file.path, file, now)
+    const verdict = wanting.judge(subject, first)
+    if (verdict === "read") return "read"
+    if (verdict.matched.length === 0 && !otherwise.isEmpty) {
+      const rest = otherwise.judge(subject, first)
+      if (rest === "read") return "read"
+      return decide(source, file, subject, rest.matched, Math.min(verdict.until, rest.until))
+    }
+    return decide(source, file, subject, verdict.matched, verdict.until)
   }
-  return `${file} goes to ${locations.join(", ")}.`
+
+  const decide = (
+    source: Source,
+    file: Found,
+    subject: Rules.Subject,
+    matched: ReadonlyArray<Places.Folder>,
+    until: number
+  ): Decision | "read" => {
+    const { mime, sha256 } = needsOf(source, matched)
+    return mime || sha256 ? "read" : decision(source, file, subject, matched, until, null)
+  }
+
+  const decision = (
+    source: Source,
+    file: Found,
+    subject: Rules.Subject,
+    matched: ReadonlyArray<Places.Folder>,
+    until: number,
+    sha256: string | null
+  ): Decision => {
+    const learnt = { mime: subject.mime ?? null, sha256, read: subject.mime !== undefined || sha256 !== null }
+    return {
+      placed: matched.length === 0 ? none : choose(Places.placed(matched, source, file, subject, learnt, counter)),
+      until: until === Infinity || (first && matched.length > 0) ? null : until
+    }
+  }
+
+  return {
+    ruleset: digest(settings),
+    route,
+    read: Effect.fnUntraced(function* (source, file, now, bytes) {
+      const subject = new Rules.Subject(source.name, file.path, file, now)
+      let { matched, until } = yield* wanting.read(subject, first, bytes)
+      if (matched.length === 0 && !otherwise.isEmpty) {
+        const rest = yield* otherwise.read(subject, first, bytes)
+        matched = rest.matched
+        until = Math.min(until, rest.until)
+      }
+      const needs = needsOf(source, matched)
+      if (needs.mime && subject.mime === undefined) subject.mime = yield* bytes.mime
+      const sha256 = needs.sha256 ? yield* bytes.sha256 : null
+      return decision(source, file, subject, matched, until, sha256)
+    })
+  }
 }
+
+const none: ReadonlyArray<Places.Placed> = []

@@ -1,47 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { FastCheck as fc, Option } from "effect"
-import { Minimatch } from "minimatch"
 import { defaults } from "../../src/config/ConfigFile.ts"
-import * as Glob from "../../src/route/Glob.ts"
 import * as Matcher from "../../src/route/Matcher.ts"
 
 const usual = Matcher.compile(defaults.source)
-
-describe("Glob", () => {
-  it("agrees with minimatch where it takes the short way", () => {
-    const names = fc.array(fc.constantFrom("a", "b", ".", "~", "$", "-", "/", "\udc80", "😀"), {
-      minLength: 1,
-      maxLength: 8
-    })
-    const path = names.map((parts) => parts.join("")).filter((text) => !/^\/|\/$|\/\/|(^|\/)\.\.?(\/|$)/.test(text))
-    fc.assert(
-      fc.property(
-        fc.constantFrom("**/*.a", "**/.*", "**/a", "**/*~", "**/~$*", "**/*b*", "**/a.b"),
-        path,
-        (glob, text) => {
-          const slow = new Minimatch(glob, { nonegate: true, nocomment: true, dot: true, platform: "linux" })
-          expect([glob, text, Glob.compile(glob)(text)]).toEqual([glob, text, slow.match(text)])
-        }
-      ),
-      { numRuns: 3000 }
-    )
-  })
-
-  it.each(["", " ", "[ab", "{a,b", "+(a", "a\\", "!a", "/a", "./a", "a/../b", "x".repeat(5000)])("refuses %s", (glob) =>
-    expect(Option.isSome(Glob.fault(glob))).toBe(true)
-  )
-
-  it.each(["**", "*.pdf", "[!.]*", "[]]", "{a,b}/*", "!(a|b)", "#x#", "a(1)*", "\\[x"])("takes %s", (glob) =>
-    expect(Option.isNone(Glob.fault(glob))).toBe(true)
-  )
-
-  it("is done at once with hostile patterns and names", () => {
-    const glob = Glob.compile("*a*a*a*a*a*a*a*a*b")
-    const begin = performance.now()
-    expect(glob("a".repeat(5000))).toBe(false)
-    expect(performance.now() - begin).toBeLessThan(1000)
-  })
-})
 
 describe("Matcher", () => {
   it.each([".x", "a/.x", ".git/config", "a.part", "b/a.crdownload", "a~", "~$doc.docx", ".a.swp", "Safari.download/x"])(
