@@ -8,6 +8,7 @@
 import { Context, Schema, type Effect, type Scope, type Stream } from "effect"
 import type { Found, Stamp } from "../domain/Generation.ts"
 import type { RelPath } from "../domain/RelPath.ts"
+import type { Source } from "../domain/Settings.ts"
 import type { Conflict, TargetOptions, Verify } from "../domain/Target.ts"
 import type { Receipt } from "../domain/Delivery.ts"
 
@@ -26,6 +27,8 @@ export class FilesError extends Schema.TaggedError<FilesError>("filedispatch/Fil
 export interface ScanOptions {
   readonly root: string
   readonly recursive: boolean
+  /** Whether links are followed to what lies below the root, too; "skip" as a rule. */
+  readonly symlinks?: Source["symlinks"]
 }
 
 /** What a scan says of a directory: its identity, to notice one that was deleted and made again; `dev:ino`. */
@@ -78,7 +81,44 @@ export type CopyResult =
   | { readonly _tag: "Choose"; readonly name: RelPath }
   | { readonly _tag: "Failed"; readonly fault: CopyFault }
 
-export type DisposeResult = { readonly note: string | null }
+/** A source file of which nothing more is to be sent, with the file that said that it was complete. */
+export interface DisposeJob {
+  /** The directory, and the paths below it. */
+  readonly root: string
+  readonly path: RelPath
+  readonly stamp: Stamp
+  readonly marker: RelPath | null
+  readonly sync: boolean
+}
+
+/** Where a source file has been moved. Paths are absolute, in the form of RelPath. */
+export interface Moved {
+  readonly path: string
+  readonly stamp: Stamp
+  /** The same of its marker, which lies beside it; null where there was none. */
+  readonly marker: { readonly path: string; readonly stamp: Stamp } | null
+}
+
+export interface DisposeResult {
+  /** Why the source is left where it is; null: it is gone from there. */
+  readonly note: string | null
+  /** Null where it was not moved, or had gone before. */
+  readonly moved: Moved | null
+  /** What could not be done with the marker, for people. */
+  readonly warning: string | null
+}
+
+/** An archived file whose time is over. */
+export interface Expired {
+  /** Absolute, in the form of RelPath. */
+  readonly path: string
+  readonly identity: string
+  /** The directory around it, absolute, that stays, and without which nothing can be said. */
+  readonly root: string
+}
+
+/** `other`: another file is there by now; `unreachable`: not even its root is there. */
+export type ExpireResult = "removed" | "gone" | "other" | "unreachable"
 
 /** Threads that copy. Each local lane has its own, so that a file system that hangs holds up no other. */
 export interface Copier {
@@ -95,28 +135,23 @@ export class Files extends Context.Tag("filedispatch/files/Files")<
   {
     /** All regular files below the root, in batches; fails only where the root itself can't be read. */
     readonly scan: (options: ScanOptions) => Stream.Stream<ScanBatch, FilesError>
-    /** What these paths are now; null where there is no regular file. No link is followed. */
+    /** What these paths are now; null where there is no regular file. No link is followed, unless that is asked for. */
     readonly look: (
       root: string,
-      paths: ReadonlyArray<RelPath>
+      paths: ReadonlyArray<RelPath>,
+      symlinks?: Source["symlinks"]
     ) => Effect.Effect<ReadonlyArray<Found | null>, FilesError>
     /** What tells a directory from one made later at the same path: `dev:ino:birth`. */
     readonly identity: (directory: string) => Effect.Effect<string, FilesError>
     readonly copier: (threads: number) => Effect.Effect<Copier, never, Scope.Scope>
-    /** Deletes the source, if it is still the generation of this stamp. */
-    readonly remove: (
-      root: string,
-      path: RelPath,
-      stamp: Stamp,
-      sync: boolean
-    ) => Effect.Effect<DisposeResult, FilesError>
-    /** Moves the source there, on any file system, if it is still the generation of this stamp. Overwrites nothing. */
-    readonly archive: (
-      root: string,
-      path: RelPath,
-      stamp: Stamp,
-      to: string,
-      sync: boolean
-    ) => Effect.Effect<DisposeResult, FilesError>
+    /** Deletes the source, if it is still the generation of this stamp, and then its marker. */
+    readonly remove: (job: DisposeJob) => Effect.Effect<DisposeResult, FilesError>
+    /**
+     * Moves the source there, on any file system, if it is still the generation of this stamp, and then its marker.
+     * Overwrites nothing; called again after the end of a process, it says where that had moved it.
+     */
+    readonly archive: (job: DisposeJob, to: string) => Effect.Effect<DisposeResult, FilesError>
+    /** Removes an archived file, if it is still that, and the folders below the root that are empty then. */
+    readonly expire: (file: Expired, sync: boolean) => Effect.Effect<ExpireResult, FilesError>
   }
 >() {}

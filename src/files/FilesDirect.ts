@@ -3,9 +3,11 @@
  */
 import { Effect, Layer, Option, Stream } from "effect"
 import type { RelPath } from "../domain/RelPath.ts"
+import type { Source } from "../domain/Settings.ts"
 import * as Copy from "./copy.ts"
 import { copyPaced, type Parts } from "./copyPaced.ts"
 import * as Dispose from "./dispose.ts"
+import { expire } from "./disposeExpired.ts"
 import { Files, FilesError, type CopyResult, type ScanBatch, type ScanOptions } from "./Files.ts"
 import * as Scan from "./scan.ts"
 
@@ -13,7 +15,7 @@ import * as Scan from "./scan.ts"
 export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
   Files.of({
     scan: (options) => scan(options),
-    look: (root, paths) => look(root, paths),
+    look,
     identity: (directory) => identity(directory),
     copier: () =>
       Effect.succeed({
@@ -28,8 +30,9 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
         copyAll: (jobs) => Effect.sync(() => Copy.copyAll(jobs)),
         recover: (job) => attempt(job.target, () => Copy.recover(job))
       }),
-    remove: (root, path, stamp, sync) => attempt(root, () => Dispose.remove(root, path, stamp, sync)),
-    archive: (root, path, stamp, to, sync) => attempt(root, () => Dispose.archive(root, path, stamp, to, sync))
+    remove: (job) => attempt(job.root, () => Dispose.remove(job)),
+    archive: (job, to) => attempt(job.root, () => Dispose.archive(job, to)),
+    expire: (file, sync) => attempt(file.path, () => expire(file, sync))
   })
 )
 
@@ -43,7 +46,7 @@ const direct: Parts<never> = {
 /** `Files.scan` on the calling thread, a batch at a time. */
 export const scan = (options: ScanOptions): Stream.Stream<ScanBatch, FilesError> =>
   Stream.acquireRelease(
-    Effect.sync(() => Scan.scan(options.root, options.recursive)),
+    Effect.sync(() => Scan.scan(options.root, options.recursive, options.symlinks)),
     (batches) => Effect.sync(() => batches.return())
   ).pipe(
     Stream.flatMap((batches) =>
@@ -61,7 +64,8 @@ export const scan = (options: ScanOptions): Stream.Stream<ScanBatch, FilesError>
   )
 
 /** `Files.look` on the calling thread. */
-export const look = (root: string, paths: ReadonlyArray<RelPath>) => attempt(root, () => Scan.look(root, paths))
+export const look = (root: string, paths: ReadonlyArray<RelPath>, symlinks?: Source["symlinks"]) =>
+  attempt(root, () => Scan.look(root, paths, symlinks))
 
 /** `Files.identity` on the calling thread. */
 export const identity = (directory: string) => attempt(directory, () => Scan.identity(directory))

@@ -5,6 +5,7 @@ import { Effect, Exit, Layer, Option, Stream, type Scope } from "effect"
 import { lstat } from "node:fs/promises"
 import { Worker } from "node:worker_threads"
 import type { RelPath } from "../domain/RelPath.ts"
+import type { Source } from "../domain/Settings.ts"
 import { smallFile } from "./copy.ts"
 import { copyPaced, type Parts } from "./copyPaced.ts"
 import { toFilesError } from "./FilesDirect.ts"
@@ -35,11 +36,13 @@ export const layer: Layer.Layer<Files> = Layer.scoped(
             )
           )
         ),
-      look: (root: string, paths: ReadonlyArray<RelPath>) => looker.call("look", { root, paths }),
+      look: (root: string, paths: ReadonlyArray<RelPath>, symlinks: Source["symlinks"] = "skip") =>
+        looker.call("look", { root, paths, symlinks }),
       identity: (directory) => looker.call("identity", { directory }),
       copier: makeCopier,
-      remove: (root, path, stamp, sync) => looker.call("remove", { root, path, stamp, sync }),
-      archive: (root, path, stamp, to, sync) => looker.call("archive", { root, path, stamp, to, sync })
+      remove: (job) => looker.call("remove", { job }),
+      archive: (job, to) => looker.call("archive", { job, to }),
+      expire: (file, sync) => looker.call("expire", { file, sync })
     })
   })
 )

@@ -9,6 +9,7 @@ import type { Receipt } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { codeOf, sourceFault, targetFault } from "./fault.ts"
 import type { CopyFault, CopyJob, CopyResult } from "./Files.ts"
+import { openSource } from "./links.ts"
 import { below, fsPath, numbered, parent, staysBelow, swapCase, twinAmong, withoutLetters } from "./names.ts"
 
 /**
@@ -108,7 +109,7 @@ const guarded = <A>(job: CopyJob, run: () => A): A | Exclude<CopyResult, { _tag:
 export const hash = (root: string, path: string, stamp: string): string | null => {
   let fd: number | undefined
   try {
-    fd = fs.openSync(fsPath(below(root, path)), readFlags)
+    fd = openSource(root, path)
     if (stampOf(fs.fstatSync(fd, { bigint: true })) !== stamp) return null
     const digest = createHash("sha256")
     for (;;) {
@@ -238,6 +239,8 @@ const looksFirst: ReadonlySet<string> = new Set(["skip", "fail", "newer"])
 const moveToTemp = (job: CopyJob, source: string, temp: string): boolean => {
   const found = lstat(source)
   if (found === undefined) return fail(sourceFault({ code: "ENOENT" }, source))
+  // what a link leads to stays where it is
+  if (found.isSymbolicLink()) return false
   if (stampOf(found) !== job.stamp) return fail(changed(source))
   try {
     withDirectory(job, temp, () => fs.renameSync(fsPath(source), fsPath(temp)))
@@ -273,7 +276,7 @@ const putBack = (source: string, temp: string): void => {
 }
 
 const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => {
-  const from = open(source, () => fs.openSync(fsPath(source), readFlags))
+  const from = open(source, () => openSource(job.root, job.path))
   try {
     const stat = fs.fstatSync(from, { bigint: true })
     if (stampOf(stat) !== job.stamp) return fail(changed(source))
@@ -306,7 +309,7 @@ const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => 
 }
 
 const copyPiece = (job: CopyJob, source: string, temp: string, offset: number, length: number): StepResult => {
-  const from = open(source, () => fs.openSync(fsPath(source), readFlags))
+  const from = open(source, () => openSource(job.root, job.path))
   try {
     const stat = fs.fstatSync(from, { bigint: true })
     if (stampOf(stat) !== job.stamp) {

@@ -1,24 +1,23 @@
 /**
- * A source file out of the way, once all its targets have it: never another file than the one that was sent. Plain
- * synchronous functions, which run in a worker thread.
+ * A source file out of the way, once nothing more is to be sent of it: never another file than the one that was sent.
+ * Plain synchronous functions, which run in a worker thread.
+ *
+ * Each may be called again after a process was killed anywhere in it, with the same arguments: it finds what was done,
+ * and does the rest.
  */
 import fs from "node:fs"
 import { sameContent, stamp as stampOf } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { copyAll, hash, isCopyOf, syncDirectory } from "./copy.ts"
-import { codeOf } from "./fault.ts"
-import type { CopyJob, DisposeResult } from "./Files.ts"
+import { isCopyOf, syncDirectory } from "./copy.ts"
+import { copyAcross, lstat, linkTo, makeFolder, numberedToFit } from "./disposeTo.ts"
+import type { DisposeJob, DisposeResult, Moved } from "./Files.ts"
 import { below, fsPath, numbered, parent, tempName } from "./names.ts"
 
-const done: DisposeResult = { note: null }
-
-/** Deletes the source. */
-export const remove = (root: string, path: string, stamp: string, sync: boolean): DisposeResult =>
-  aside(root, path, stamp, (temp) => {
-    fs.unlinkSync(fsPath(temp))
-    if (sync) syncDirectory(parent(temp))
-    return done
-  })
+/** Deletes the source; where that is a link, the link. */
+export const remove = (job: DisposeJob): DisposeResult => {
+  const note = isLink(sourceOf(job)) ? removeLink(job) : removeFile(job)
+  return note === null ? withMarker(job, null) : { note, moved: null, warning: null }
+}
 
 /**
  * Moves the source to a path on any file system, or to `path (1)`, … where that is taken.
@@ -26,128 +25,181 @@ export const remove = (root: string, path: string, stamp: string, sync: boolean)
  * What can be known to fail is found out before the source is touched: moving it aside and back changes its ctime, and
  * so makes a new generation of it, which would be sent again.
  */
-export const archive = (root: string, path: string, stamp: string, to: string, sync: boolean): DisposeResult => {
-  const source = below(root, path)
+export const archive = (job: DisposeJob, to: string): DisposeResult => {
+  const source = sourceOf(job)
+  const { stamp, sync } = job
+  if (isLink(source)) return kept(source, "it is a link, and what that leads to is not moved")
   try {
-    fs.mkdirSync(fsPath(parent(to)), { recursive: true })
+    makeFolder(parent(to))
     fs.accessSync(fsPath(parent(to)), fs.constants.W_OK | fs.constants.X_OK)
     // throws where the name is too long
     lstat(to)
     const found = lstat(source)
-    const isAside = found === undefined || lstat(asideName(source, stamp)) !== undefined
-    if (isAside || found.dev === fs.statSync(fsPath(parent(to)), { bigint: true }).dev) {
-      return aside(root, path, stamp, (temp) => {
-        const final = linkTo(temp, to)
-        if (final === undefined) copyAcross(temp, to, stamp, sync)
-        fs.unlinkSync(fsPath(temp))
-        if (sync) for (const directory of new Set([parent(to), parent(temp)])) syncDirectory(directory)
-        return done
-      })
+    const isAside = lstat(asideName(source, stamp)) !== undefined
+    if (!isAside && (found === undefined || stampOf(found) !== stamp)) {
+      const there = findMoved(to, stamp)
+      if (there === undefined && found !== undefined) return kept(source, changed)
+      return withMarker(job, there ?? null)
     }
-    if (stampOf(found) !== stamp) return kept(source, "it has changed since it was sent")
-    copyAcross(source, to, stamp, sync)
-    return remove(root, path, stamp, sync)
+    let final = to
+    const sameSystem = isAside || found?.dev === fs.statSync(fsPath(parent(to)), { bigint: true }).dev
+    if (!sameSystem) final = copyAcross(source, to, stamp, sync)
+    const note = aside(job, (temp) => {
+      if (sameSystem) {
+        final = linkTo(temp, to) ?? copyAcross(temp, to, stamp, sync)
+        // it is to be known under its new name before it loses the old one
+        if (sync) syncDirectory(parent(to))
+      }
+      fs.unlinkSync(fsPath(temp))
+      if (sync) syncDirectory(parent(temp))
+    })
+    return note === null ? withMarker(job, final) : { note, moved: null, warning: null }
   } catch (error) {
-    return kept(source, error instanceof Error ? error.message : String(error))
+    return kept(source, messageOf(error))
   }
 }
 
-/** Links the file to the first name that is free; undefined where links can't be had. */
-const linkTo = (temp: string, to: string): string | undefined => {
-  for (let number = 0; ; number++) {
-    const final = number === 0 ? to : numbered(to, number)
-    try {
-      fs.linkSync(fsPath(temp), fsPath(final))
-      return final
-    } catch (error) {
-      const code = codeOf(error)
-      if (withoutLinks.has(code)) return undefined
-      if (code !== "EEXIST") throw error
-      const [one, other] = [lstat(temp), lstat(final)]
-      // a process that was killed had linked it already
-      if (one !== undefined && one.dev === other?.dev && one.ino === other.ino) return final
-    }
-  }
+/** The name, in the source's own directory, that a file has while it is disposed of; below the root. */
+export const asidePath = (path: string, root: string, stamp: string): RelPath.RelPath => {
+  const directory = RelPath.dirname(path)
+  const name = asideKey(below(root, path), stamp)
+  return RelPath.make(directory === "" ? name : `${directory}/${name}`)
 }
 
-const withoutLinks = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK"])
+const removeFile = (job: DisposeJob): string | null =>
+  aside(job, (temp) => {
+    fs.unlinkSync(fsPath(temp))
+    if (job.sync) syncDirectory(parent(temp))
+  })
 
 /**
  * Renames the source within its own directory and looks again, so that what is then deleted is what was looked at: a
  * program that writes a new file to the same path meanwhile keeps it. The name is made from the generation, so that a
- * restart finds what a killed process left.
+ * restart finds what a killed process left. Answers why the source is left where it is; null: it is gone from there.
  */
-const aside = (root: string, path: string, stamp: string, finish: (temp: string) => DisposeResult): DisposeResult => {
-  const source = below(root, path)
+const aside = (job: DisposeJob, finish: (temp: string) => void): string | null => {
+  const { stamp } = job
+  const source = sourceOf(job)
   const temp = asideName(source, stamp)
   try {
     if (lstat(temp) === undefined) {
       const found = lstat(source)
-      if (found === undefined) return done
-      if (stampOf(found) !== stamp) return kept(source, "it has changed since it was sent")
+      if (found === undefined) return null
+      if (stampOf(found) !== stamp) return noteOf(source, changed)
       fs.renameSync(fsPath(source), fsPath(temp))
     }
     const moved = lstat(temp)
     if (moved === undefined || !sameContent(stampOf(moved), stamp)) {
       putBack(temp, source)
-      return kept(source, "it has changed since it was sent")
+      return noteOf(source, changed)
     }
     try {
-      return finish(temp)
+      finish(temp)
+      return null
     } catch (error) {
       putBack(temp, source)
       throw error
     }
   } catch (error) {
-    return kept(source, error instanceof Error ? error.message : String(error))
+    return noteOf(source, messageOf(error))
   }
 }
 
-const asideName = (source: string, stamp: string): string =>
-  below(parent(source), tempName(`dispose ${source} ${stamp}`))
-
-/** Copies the file to the first name that is free, or is that copy already, made by a process that was killed. */
-const copyAcross = (from: string, to: string, stamp: string, sync: boolean): void => {
-  for (let number = 0; ; number++) {
-    const final = number === 0 ? to : numbered(to, number)
-    const found = lstat(from)
-    const job: CopyJob = {
-      root: parent(from),
-      path: RelPath.basename(from),
-      // a rename aside has changed the ctime, and nothing else
-      stamp: stampOf(found ?? emptyStat),
-      target: parent(final),
-      name: RelPath.basename(final),
-      temp: tempName(`archive ${final} ${stamp}`),
-      stale: [],
-      conflict: "fail",
-      chosen: null,
-      move: false,
-      sync,
-      verify: "auto",
-      names: "strict"
-    }
-    const there = lstat(final)
-    if (there !== undefined) {
-      if (isCopyOf(there, stamp) && sameBytes(from, final)) return
-      continue
-    }
-    const [result] = copyAll([job])
-    if (result?._tag === "Done") return
-    // somebody else was faster
-    if (lstat(final) !== undefined) continue
-    throw new Error(result?._tag === "Failed" ? result.fault.reason : `Could not archive to ${RelPath.display(final)}`)
+const isLink = (path: string): boolean => {
+  try {
+    return lstat(path)?.isSymbolicLink() === true
+  } catch {
+    return false
   }
 }
 
-const sameBytes = (...paths: readonly [string, string]): boolean => {
-  const [one, other] = paths.map((path) =>
-    hash(parent(path), RelPath.basename(path), stampOf(lstat(path) ?? emptyStat))
-  )
-  return one !== null && one === other
+/** As {@link aside}, for a link that leads to what was sent; what it leads to is not touched. */
+const removeLink = (job: DisposeJob): string | null => {
+  const source = sourceOf(job)
+  const temp = asideName(source, job.stamp)
+  try {
+    fs.renameSync(fsPath(source), fsPath(temp))
+    const target = isLink(temp) ? fs.statSync(fsPath(temp), { bigint: true, throwIfNoEntry: false }) : undefined
+    if (target === undefined || stampOf(target) !== job.stamp) {
+      putBack(temp, source)
+      return noteOf(source, "it is a link, and leads to something else than what was sent")
+    }
+    fs.unlinkSync(fsPath(temp))
+    if (job.sync) syncDirectory(parent(temp))
+    return null
+  } catch (error) {
+    return noteOf(source, messageOf(error))
+  }
 }
 
-const emptyStat = { dev: 0n, ino: 0n, size: 0n, mtimeNs: 0n, ctimeNs: 0n }
+/** Where a process that was killed had moved the file: the file itself, or else its copy on another file system. */
+const findMoved = (to: string, stamp: string): string | undefined => {
+  let copy: string | undefined
+  for (let number = 0; ; number += 1) {
+    const final = numberedToFit(to, number)
+    const found = lstat(final)
+    if (found === undefined) return copy
+    if (sameContent(stampOf(found), stamp)) return final
+    if (copy === undefined && found.isFile() && isCopyOf(found, stamp)) copy = final
+  }
+}
+
+/** The source is gone from where it was, to `final` if that is not null: now its marker. */
+const withMarker = (job: DisposeJob, final: string | null): DisposeResult => {
+  const at = final === null ? undefined : lstat(final)
+  const moved = final === null || at === undefined ? null : { path: final, stamp: stampOf(at) }
+  const done = (marker: Moved["marker"], warning: string | null): DisposeResult => ({
+    note: null,
+    moved: moved === null ? null : { ...moved, marker },
+    warning
+  })
+  if (job.marker === null) return done(null, null)
+  const marker = below(job.root, job.marker)
+  try {
+    return done(
+      markerAside(job, marker, (temp) => {
+        if (final === null) {
+          fs.unlinkSync(fsPath(temp))
+          if (job.sync) syncDirectory(parent(temp))
+          return null
+        }
+        const to = below(parent(final), RelPath.basename(marker))
+        const there = linkTo(temp, to) ?? copyAcross(temp, to, job.stamp, job.sync)
+        if (job.sync) syncDirectory(parent(there))
+        fs.unlinkSync(fsPath(temp))
+        if (job.sync) syncDirectory(parent(temp))
+        const stat = lstat(there)
+        return stat === undefined ? null : { path: there, stamp: stampOf(stat) }
+      }),
+      null
+    )
+  } catch (error) {
+    return done(null, `The file ${RelPath.display(marker)} was left where it is: ${messageOf(error)}`)
+  }
+}
+
+/**
+ * Renames the marker, so that it is the one that was looked at, and looks for its file: where there is one again, the
+ * marker may be that one's, and is put back. A marker comes after its file, so that one which comes later still is
+ * another file by then.
+ */
+const markerAside = (job: DisposeJob, marker: string, finish: (temp: string) => Moved["marker"]): Moved["marker"] => {
+  const temp = below(parent(marker), tempName(`marker ${marker} ${job.stamp}`))
+  if (lstat(temp) === undefined) {
+    if (lstat(marker)?.isFile() !== true) return null
+    fs.renameSync(fsPath(marker), fsPath(temp))
+  }
+  if (lstat(sourceOf(job)) === undefined) return finish(temp)
+  if (lstat(marker) === undefined) fs.renameSync(fsPath(temp), fsPath(marker))
+  else fs.unlinkSync(fsPath(temp))
+  return null
+}
+
+const sourceOf = (job: DisposeJob): string => below(job.root, job.path)
+
+const asideKey = (source: string, stamp: string): string => tempName(`dispose ${source} ${stamp}`)
+
+const asideName = (source: string, stamp: string): string => below(parent(source), asideKey(source, stamp))
 
 const putBack = (temp: string, source: string): void => {
   if (lstat(temp) === undefined) return
@@ -159,9 +211,15 @@ const putBack = (temp: string, source: string): void => {
   }
 }
 
+const changed = "it has changed since it was sent"
+
+const noteOf = (source: string, why: string): string =>
+  `The source file ${RelPath.display(source)} was left where it is: ${why}`
+
 const kept = (source: string, why: string): DisposeResult => ({
-  note: `The source file ${RelPath.display(source)} was left where it is: ${why}`
+  note: noteOf(source, why),
+  moved: null,
+  warning: null
 })
 
-const lstat = (path: string): fs.BigIntStats | undefined =>
-  fs.lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false })
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -3,19 +3,24 @@
  */
 import type { Found } from "../domain/Generation.ts"
 import type { Receipt } from "../domain/Delivery.ts"
-import type { CopyJob, CopyResult, DisposeResult } from "./Files.ts"
+import type { Source } from "../domain/Settings.ts"
+import type { CopyJob, CopyResult, DisposeJob, DisposeResult, Expired, ExpireResult, ScanOptions } from "./Files.ts"
 import type { Staged, StageResult, StepResult } from "./copy.ts"
 import type { Batch, Fault } from "./scan.ts"
 
 /** Each operation, with its arguments and its answer. */
 export interface Operations {
   /** Opens a scan; the answer is its number. */
-  readonly scanOpen: { readonly in: { readonly root: string; readonly recursive: boolean }; readonly out: number }
+  readonly scanOpen: { readonly in: ScanOptions; readonly out: number }
   /** The scan's next batch; null at its end. */
   readonly scanNext: { readonly in: { readonly scan: number }; readonly out: Batch | null }
   readonly scanClose: { readonly in: { readonly scan: number }; readonly out: null }
   readonly look: {
-    readonly in: { readonly root: string; readonly paths: ReadonlyArray<string> }
+    readonly in: {
+      readonly root: string
+      readonly paths: ReadonlyArray<string>
+      readonly symlinks: Source["symlinks"]
+    }
     readonly out: ReadonlyArray<Found | null>
   }
   readonly identity: { readonly in: { readonly directory: string }; readonly out: string }
@@ -36,20 +41,9 @@ export interface Operations {
     readonly out: CopyResult
   }
   readonly recover: { readonly in: { readonly job: CopyJob }; readonly out: Receipt | null }
-  readonly remove: {
-    readonly in: { readonly root: string; readonly path: string; readonly stamp: string; readonly sync: boolean }
-    readonly out: DisposeResult
-  }
-  readonly archive: {
-    readonly in: {
-      readonly root: string
-      readonly path: string
-      readonly stamp: string
-      readonly to: string
-      readonly sync: boolean
-    }
-    readonly out: DisposeResult
-  }
+  readonly remove: { readonly in: { readonly job: DisposeJob }; readonly out: DisposeResult }
+  readonly archive: { readonly in: { readonly job: DisposeJob; readonly to: string }; readonly out: DisposeResult }
+  readonly expire: { readonly in: { readonly file: Expired; readonly sync: boolean }; readonly out: ExpireResult }
 }
 
 export type Operation = keyof Operations

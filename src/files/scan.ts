@@ -9,6 +9,8 @@
 import { lstatSync, opendirSync, readdirSync, statSync, type BigIntStats } from "node:fs"
 import { stamp, type Found } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
+import type { Source } from "../domain/Settings.ts"
+import { linksOf, type Links } from "./links.ts"
 
 /** Why a directory or a file could not be read, as plain data that can be posted between threads. */
 export interface Fault {
@@ -39,18 +41,26 @@ export interface Batch {
 export const batchSize = 500
 
 /**
- * All regular files below the root, in batches, in no particular order. Links are not followed below the root,
- * neither to files nor to directories. What can't be read is reported, and the rest goes on; what vanishes while it
- * is read is left out.
+ * All regular files below the root, in batches, in no particular order. Links below the root are passed over, or
+ * followed as links.ts says. What can't be read is reported, and the rest goes on; what vanishes while it is read is left
+ * out.
  *
  * @throws FaultError where the root can't be read
  */
-export function* scan(root: string, recursive: boolean): Generator<Batch, void, void> {
+export function* scan(
+  root: string,
+  recursive: boolean,
+  symlinks: Source["symlinks"] = "skip"
+): Generator<Batch, void, void> {
   identity(root)
+  const links = symlinks === "follow" ? linksOf(root) : undefined
   let found: Array<Found> = []
   let failed: Array<Fault> = []
-  const directories: Array<RelPath.RelPath> = [RelPath.make("")]
-  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+  const directories: Array<{ readonly directory: RelPath.RelPath; readonly linked: boolean }> = [
+    { directory: RelPath.make(""), linked: false }
+  ]
+  for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
+    const { directory, linked } = next
     const prefix = directory === "" ? "" : `${directory}/`
     try {
       for (const name of names(locate(root, directory))) {
@@ -64,8 +74,13 @@ export function* scan(root: string, recursive: boolean): Generator<Batch, void, 
           failed.push(toFault("look at", `${root}/${RelPath.display(path)}`, error))
         }
         if (stat === undefined) continue
+        const isLink = links !== undefined && stat.isSymbolicLink()
+        if (isLink) stat = links.follow(path)
+        if (stat === undefined) continue
         if (stat.isFile()) found.push(toFound(path, stat))
-        else if (recursive && stat.isDirectory()) directories.push(path)
+        else if (recursive && stat.isDirectory() && (!isLink || !linked)) {
+          directories.push({ directory: path, linked: linked || isLink })
+        }
         if (found.length >= batchSize) {
           yield { found, failed }
           found = []
@@ -82,24 +97,43 @@ export function* scan(root: string, recursive: boolean): Generator<Batch, void, 
 }
 
 /**
- * What these paths are now; null where there is no regular file, or where a link leads there.
+ * What these paths are now; null where there is no regular file, or where a link leads there that is not to be followed.
  *
  * @throws FaultError where that can't be found out, for reasons other than the path itself
  */
-export const look = (root: string, paths: ReadonlyArray<RelPath.RelPath>): Array<Found | null> => {
-  const real = new Map<string, boolean>([["", true]])
-  const isReal = (directory: RelPath.RelPath): boolean => {
-    const known = real.get(directory)
+export const look = (
+  root: string,
+  paths: ReadonlyArray<RelPath.RelPath>,
+  symlinks: Source["symlinks"] = "skip"
+): Array<Found | null> => {
+  let known: Links | undefined
+  const followed = (path: RelPath.RelPath): BigIntStats | undefined => {
+    if (symlinks === "skip") return undefined
+    known ??= linksOf(root)
+    return known.follow(path)
+  }
+  const ways = new Map<string, Way>([["", "plain"]])
+  const wayTo = (directory: RelPath.RelPath): Way => {
+    const known = ways.get(directory)
     if (known !== undefined) return known
-    const answer = isReal(RelPath.dirname(directory)) && lstat(root, directory)?.isDirectory() === true
-    real.set(directory, answer)
-    return answer
+    const above = wayTo(RelPath.dirname(directory))
+    const way = above === "none" ? above : step(above, directory)
+    ways.set(directory, way)
+    return way
+  }
+  const step = (above: Way, directory: RelPath.RelPath): Way => {
+    const stat = lstat(root, directory)
+    if (stat?.isDirectory() === true) return above
+    if (stat?.isSymbolicLink() !== true || above === "linked") return "none"
+    return followed(directory)?.isDirectory() === true ? "linked" : "none"
   }
   return paths.map((path) => {
     try {
-      if (!isReal(RelPath.dirname(path))) return null
+      if (wayTo(RelPath.dirname(path)) === "none") return null
       const stat = lstat(root, path)
-      return stat?.isFile() === true ? toFound(path, stat) : null
+      if (stat?.isFile() === true) return toFound(path, stat)
+      const target = stat?.isSymbolicLink() === true ? followed(path) : undefined
+      return target?.isFile() === true ? toFound(path, target) : null
     } catch (error) {
       const fault = toFault("look at", `${root}/${RelPath.display(path)}`, error)
       if (isGone(fault.code) || unreachable.has(fault.code)) return null
@@ -107,6 +141,9 @@ export const look = (root: string, paths: ReadonlyArray<RelPath.RelPath>): Array
     }
   })
 }
+
+/** How a directory is reached: by directories alone, by a link among them, or not at all. */
+type Way = "plain" | "linked" | "none"
 
 /**
  * `dev:ino:birth` of a directory, so that one that was deleted and made again is told from it. The birth time (0 where

@@ -5,6 +5,7 @@ import { parentPort } from "node:worker_threads"
 import * as RelPath from "../domain/RelPath.ts"
 import * as Copy from "./copy.ts"
 import * as Dispose from "./dispose.ts"
+import { expire } from "./disposeExpired.ts"
 import { codeOf } from "./fault.ts"
 import type { Operations, Reply, Request } from "./protocol.ts"
 import * as Scan from "./scan.ts"
@@ -15,7 +16,7 @@ let lastScan = 0
 const answer = (request: Request): Operations[Request["operation"]]["out"] => {
   switch (request.operation) {
     case "scanOpen":
-      scans.set((lastScan += 1), Scan.scan(request.input.root, request.input.recursive))
+      scans.set((lastScan += 1), Scan.scan(request.input.root, request.input.recursive, request.input.symlinks))
       return lastScan
     case "scanNext": {
       const step = scans.get(request.input.scan)?.next()
@@ -28,7 +29,8 @@ const answer = (request: Request): Operations[Request["operation"]]["out"] => {
     case "look":
       return Scan.look(
         request.input.root,
-        request.input.paths.map((path) => RelPath.make(path))
+        request.input.paths.map((path) => RelPath.make(path)),
+        request.input.symlinks
       )
     case "identity":
       return Scan.identity(request.input.directory)
@@ -47,15 +49,11 @@ const answer = (request: Request): Operations[Request["operation"]]["out"] => {
     case "recover":
       return Copy.recover(request.input.job)
     case "remove":
-      return Dispose.remove(request.input.root, request.input.path, request.input.stamp, request.input.sync)
+      return Dispose.remove(request.input.job)
     case "archive":
-      return Dispose.archive(
-        request.input.root,
-        request.input.path,
-        request.input.stamp,
-        request.input.to,
-        request.input.sync
-      )
+      return Dispose.archive(request.input.job, request.input.to)
+    case "expire":
+      return expire(request.input.file, request.input.sync)
   }
 }
 
