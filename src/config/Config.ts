@@ -29,9 +29,9 @@ export const check = Effect.fn("Config.check")(function* (path: string, override
   if (yaml.value === undefined) return yield* fail(yaml.problems)
   const resolver = new Resolver(yaml, yaml.value, realPath(path), overrides)
   const settings = resolver.settings()
-  const problems = [...yaml.problems, ...resolver.problems]
+  const problems = [...yaml.problems, ...resolver.report.problems]
   if (settings === undefined || problems.length > 0) return yield* fail(tidy(problems, yaml.problems))
-  return { settings, warnings: distinct(resolver.warnings) } satisfies Checked
+  return { settings, warnings: distinct(resolver.report.warnings) } satisfies Checked
 })
 
 /** The secrets of a target that was stored without them; none where the config has no such target any more. */
@@ -48,7 +48,7 @@ const indexes = new WeakMap<Settings, ReadonlyMap<string, Secrets>>()
 
 // Reading
 
-const maxBytes = 16 * 1024 * 1024
+const maxBytes = 4 * 1024 * 1024
 
 const read = (path: string): Effect.Effect<string, Problem> =>
   Effect.tryPromise({

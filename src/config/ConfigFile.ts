@@ -5,87 +5,21 @@
  * Titles say what is expected of a value, and go into messages; descriptions and defaults go into the JSON Schema, for
  * editors.
  */
-import { Option, Schema } from "effect"
-import * as Glob from "../route/Glob.ts"
+import { Schema } from "effect"
 import { defaults } from "./defaults.ts"
 import { FolderEntry } from "./FolderFile.ts"
-import {
-  anyCase,
-  boolean,
-  duration,
-  integer,
-  interval,
-  key,
-  list,
-  oneOf,
-  positiveDuration,
-  size,
-  text
-} from "./Values.ts"
+import { SourceEntry } from "./SourceFile.ts"
+import { anyCase, boolean, integer, key, list, oneOf, positiveDuration, size, text } from "./Values.ts"
 
 export { defaults } from "./defaults.ts"
 export { FolderEntry, TargetEntry } from "./FolderFile.ts"
-
-// Values
-
-const glob = Schema.String.pipe(
-  Schema.filter((value) =>
-    Option.match(Glob.fault(value), {
-      onNone: () => true,
-      onSome: ({ expected, message }) => `${message}; expected ${expected}`
-    })
-  )
-).annotations({ title: "a glob, such as **/*.pdf" })
-
-const globs = list(glob, 'a list of globs, such as ["**/*.pdf"]')
+export { SourceEntry } from "./SourceFile.ts"
 
 export const LogLevel = anyCase(["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "FATAL", "NONE"], {
   WARN: "WARNING",
   CRITICAL: "FATAL",
   OFF: "NONE"
 })
-
-const after = Schema.Union(
-  Schema.Literal("keep", "delete"),
-  Schema.Struct({
-    archive: text("a path, such as ./archive/{date:yyyy-MM-dd}/{relpath}").annotations({
-      description:
-        "A template for the path that the file is moved to, relative to the config file: {name} {stem} {ext} {dir} {relpath} {source} {date:yyyy-MM-dd} (UTC). A plain directory gets /{relpath} appended."
-    })
-  })
-).annotations({ title: "keep, delete, or { archive: a path }" })
-
-// Sections
-
-export const SourceEntry = Schema.Struct({
-  path: text("a directory"),
-  name: key(text("a name"), "What logs and folders call it; by default the last part of its path."),
-  recursive: key(boolean, "Whether files in directories below it are taken, too.", defaults.source.recursive),
-  include: key(globs, "Globs on the path relative to the source: only these files are taken.", defaults.source.include),
-  exclude: key(
-    globs,
-    "Globs on the path relative to the source: these files are never taken. By default dot files and the usual names of unfinished files; [] clears the list.",
-    defaults.source.exclude
-  ),
-  settle: key(
-    duration(),
-    "How long a file must have been quiet before it is taken; 0s: no waiting.",
-    defaults.source.settle
-  ),
-  watch: key(
-    oneOf("auto", "events", "poll"),
-    "How changes are noticed; auto falls back to polling where events can't be had, and says so.",
-    defaults.source.watch
-  ),
-  pollInterval: key(
-    interval,
-    "How often the source is looked through where it is polled.",
-    defaults.source.pollInterval
-  ),
-  rescan: key(interval, "How often the source is looked through to find what events missed.", defaults.source.rescan),
-  after: key(after, "What happens to a file when all its targets have it.", defaults.source.after)
-}).annotations({ title: "a source: a map with path" })
-export type SourceEntry = typeof SourceEntry.Type
 
 const sources = Schema.Union(
   text("a directory"),
@@ -135,8 +69,13 @@ export const ConfigFile = Schema.Struct({
   source: key(sources, "The directory that is watched; or `sources`."),
   sources: key(sources, "The directories that are watched; or `source`."),
   folders: Schema.propertySignature(list(FolderEntry, "a list of folders, each with a path", 1)).annotations({
-    description: "Where files go. Every folder that matches gets the file."
+    description: "Where files go."
   }),
+  dispatch: key(
+    oneOf("all", "first"),
+    "all: every folder that matches gets the file; first: the first one only.",
+    defaults.dispatch
+  ),
   http: key(http, "The web page and API."),
   monitor: key(monitor, "A small text console on a loopback port (nc 127.0.0.1 50101); false: none."),
   log: key(log, "What is written down."),

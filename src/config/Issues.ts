@@ -4,6 +4,8 @@
 import { Array, type ParseResult, SchemaAST } from "effect"
 import { expectedOf } from "./Values.ts"
 
+export { nearest } from "../domain/nearest.ts"
+
 export type Issue = { readonly path: ReadonlyArray<PropertyKey> } & (
   | { readonly _tag: "Wrong"; readonly message: string; readonly expected: string }
   | { readonly _tag: "Missing"; readonly expected: string }
@@ -56,7 +58,11 @@ const fromUnion = (
 ): ReadonlyArray<Issue> => {
   const nested = members.map((member) => fromParseIssue(member, path))
   const deep = nested.filter((issues) => issues.some((one) => one.path.length > path.length))
-  return deep[0] ?? [wrong(path, issue.actual, outer ?? expectedOf(issue.ast))]
+  // a filter that says what is wrong has looked at a value of its kind
+  const told = nested.filter((issues) =>
+    issues.every((one) => one._tag === "Wrong" && one.message !== describe(issue.actual, one.expected))
+  )
+  return deep[0] ?? told[0] ?? [wrong(path, issue.actual, outer ?? expectedOf(issue.ast))]
 }
 
 const wrong = (path: ReadonlyArray<PropertyKey>, actual: unknown, expected: string): Issue => ({
@@ -93,36 +99,4 @@ const keysOf = (ast: SchemaAST.AST): ReadonlyArray<string> => {
     default:
       return []
   }
-}
-
-/** The known key that was probably meant. */
-export const nearest = (key: string, known: ReadonlyArray<string>): string | undefined => {
-  const scored = known
-    .map((name) => ({ name, distance: distance(key.toLowerCase(), name.toLowerCase()) }))
-    .sort((left, right) => left.distance - right.distance)[0]
-  return scored !== undefined && scored.distance <= Math.max(1, Math.floor(key.length / 3)) ? scored.name : undefined
-}
-
-/** How many single edits (a letter more, less, other, or two swapped) lie between two words. */
-const distance = (left: string, right: string): number => {
-  let before: ReadonlyArray<number> = []
-  let row: ReadonlyArray<number> = Array.makeBy(right.length + 1, (index) => index)
-  for (let i = 1; i <= left.length; i += 1) {
-    const next = [i]
-    for (let j = 1; j <= right.length; j += 1) {
-      const same = left[i - 1] === right[j - 1]
-      const swapped = i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1]
-      next.push(
-        Math.min(
-          (row[j] ?? 0) + 1,
-          (next[j - 1] ?? 0) + 1,
-          (row[j - 1] ?? 0) + (same ? 0 : 1),
-          swapped ? (before[j - 2] ?? 0) + 1 : Infinity
-        )
-      )
-    }
-    before = row
-    row = next
-  }
-  return row[right.length] ?? Infinity
 }

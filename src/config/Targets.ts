@@ -5,13 +5,16 @@ import { Either, Option } from "effect"
 import type { Redacted } from "effect"
 import * as Path from "node:path"
 import { noSecrets, unlimited, type Bandwidth, type RouteTarget, type Secrets } from "../domain/Settings.ts"
-import { environmentAgent, usualOptions, type TargetOptions } from "../domain/Target.ts"
+import { environmentAgent, usualOptions, type TargetOptions, type Transform } from "../domain/Target.ts"
 import { defaults } from "./defaults.ts"
-import { endpointOf, type FolderEntry } from "./FolderFile.ts"
+import type { FolderEntry } from "./FolderFile.ts"
+import * as PathTemplate from "./PathTemplate.ts"
 import * as Place from "./Place.ts"
 import { schemeOptions, type Scheme, type SchemeOption } from "./Scheme.ts"
+import { endpointOf } from "./TargetFile.ts"
 import * as Faults from "./targetFaults.ts"
 import type { Fault, Options } from "./targetFaults.ts"
+import * as Templates from "./targetTemplates.ts"
 import * as TargetUrl from "./TargetUrl.ts"
 import type { Environment } from "./Variables.ts"
 
@@ -20,6 +23,8 @@ export interface Context {
   readonly directory: string
   readonly schemes: ReadonlyMap<string, Scheme>
   readonly env: Environment
+  /** The named groups that templates may use; undefined where they are not known, so that templates are not checked. */
+  readonly groups?: ReadonlySet<string> | undefined
 }
 
 export interface Resolved {
@@ -36,6 +41,11 @@ export interface Resolved {
  */
 export const resolve = (text: string, own: Options, folder: FolderEntry, context: Context): Resolved => {
   const name = Option.getOrElse(TargetUrl.schemeOf(text), () => "file")
+  const written = PathTemplate.split(text, context.groups)
+  if (Either.isLeft(written)) {
+    const { expected, message, part } = written.left
+    return { target: undefined, faults: [{ key: undefined, part, message, expected }], warnings: [] }
+  }
   const scheme = context.schemes.get(name)
   const all = merge(scheme, own, folder)
   const files = filesOf(all, context.directory)
@@ -47,8 +57,8 @@ export const resolve = (text: string, own: Options, folder: FolderEntry, context
   })
   const address =
     name === "file"
-      ? localAddress(text, context.directory)
-      : TargetUrl.parse(text, context.schemes, { secure: all.secure, username: all.accessKey })
+      ? localAddress(written.right.place, context.directory)
+      : TargetUrl.parse(written.right.place, context.schemes, { secure: all.secure, username: all.accessKey })
   if (Either.isLeft(address)) {
     const { expected, message } = address.left
     return { target: undefined, faults: [{ key: undefined, message, expected }, ...faults], warnings }
@@ -57,16 +67,29 @@ export const resolve = (text: string, own: Options, folder: FolderEntry, context
   const options = { ...optionsOf(name, all), ...files, agent: agentOf(all, context.directory) }
   const target = { ...place, lane: laneOf(place, options), options }
   const secrets = secretsOf(inUrl, all)
+  const { faults: ofTemplates, rename } = Templates.resolve(target, written.right.rest, all, context.groups)
   return {
-    target: { target, secrets, bandwidth: bandwidthOf(all.bandwidth) },
-    faults: [...faults, ...Faults.place(text, target, secrets, all)],
+    target: { target, secrets, bandwidth: bandwidthOf(all.bandwidth), rename },
+    faults: [...faults, ...Faults.place(text, target, secrets, all), ...ofTemplates],
     warnings
   }
 }
 
 /** What counts for a target: its own options, and those of its folder that its scheme knows. */
 const merge = (scheme: Scheme | undefined, own: Options, folder: FolderEntry): Options => {
-  const { extensions: _e, name: _n, path: _p, paths: _ps, ...shared } = folder
+  const {
+    exclude: _exclude,
+    extensions: _extensions,
+    match: _match,
+    name: _name,
+    order: _order,
+    otherwise: _otherwise,
+    path: _path,
+    paths: _paths,
+    priority: _priority,
+    sources: _sources,
+    ...shared
+  } = folder
   const all: Options = {
     ...shared,
     ...own,
@@ -114,8 +137,16 @@ const optionsOf = (name: string, all: Options): TargetOptions => ({
   region: all.region ?? null,
   endpoint: all.endpoint === undefined ? null : endpointText(all.endpoint),
   pathStyle: all.pathStyle ?? null,
-  partSize: all.partSize ?? null
+  partSize: all.partSize ?? null,
+  transform: transformOf(all)
 })
+
+const transformOf = ({ compress = "none", decompress = false, encrypt }: Options): Transform | null => {
+  if (compress === "none" && decompress === false && encrypt === undefined) return null
+  const limit =
+    typeof decompress === "boolean" ? defaults.decompressLimit : (decompress.limit ?? defaults.decompressLimit)
+  return { decompress: decompress === false ? null : { limit }, compress, age: encrypt?.age ?? [] }
+}
 
 const endpointText = (text: string): string =>
   Option.match(endpointOf(text), {

@@ -70,7 +70,7 @@ export const integer = (min: number, max: number) =>
     `a whole number from ${min} to ${max}`,
     String(min),
     (input) => {
-      const value = typeof input === "number" ? input : /^\d+$/.test(input.trim()) ? Number(input) : NaN
+      const value = typeof input === "number" ? input : /^-?\d+$/.test(input.trim()) ? Number(input) : NaN
       return Number.isSafeInteger(value) ? Option.some(value) : Option.none()
     },
     plain,
@@ -102,6 +102,20 @@ export const boolean = Schema.transformOrFail(
 export const text = (title: string) =>
   Schema.String.pipe(Schema.filter((value) => value.trim() !== "")).annotations({ title, jsonSchema: { minLength: 1 } })
 
+/** Text in which a filter finds a fault, said as "what; expected what". */
+export const checked = (title: string, faultOf: (value: string) => Fault | undefined) =>
+  Schema.String.pipe(
+    Schema.filter((value) => {
+      const fault = faultOf(value)
+      return fault === undefined ? true : `${fault.message}; expected ${fault.expected}`
+    })
+  ).annotations({ title })
+
+interface Fault {
+  readonly message: string
+  readonly expected: string
+}
+
 export const oneOf = <const Values extends readonly [string, ...ReadonlyArray<string>]>(...values: Values) =>
   Schema.Literal(...values).annotations({ title: `one of ${values.join(", ")}` })
 
@@ -130,6 +144,10 @@ export const list = <A, I>(item: Schema.Schema<A, I>, title: string, min = 0) =>
     .annotations({ title })
     .pipe(Schema.filter((values) => values.length >= min))
     .annotations({ title, ...(min > 0 ? { jsonSchema: { minItems: min } } : {}) })
+
+/** One, or a list of at least one. */
+export const oneOrMore = <A, I>(item: Schema.Schema<A, I>, title: string) =>
+  Schema.Union(item, list(item, title, 1)).annotations({ title })
 
 /** A key that may be left out. */
 export const key = <A, I>(schema: Schema.Schema<A, I>, description: string, value?: A) =>

@@ -1,12 +1,13 @@
 /**
  * A YAML file with the place of each of its values.
  */
-import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml"
+import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, visit } from "yaml"
 import type { Document, Node, YAMLError } from "yaml"
 import { formatPath, type Problem } from "./ConfigError.ts"
 import { safeName } from "./headers.ts"
 import { safeText } from "./TargetUrl.ts"
 import { type Environment, expand } from "./Variables.ts"
+import * as YamlDocument from "./yamlDocument.ts"
 
 export type Path = ReadonlyArray<PropertyKey>
 
@@ -17,6 +18,8 @@ export interface YamlFile {
   readonly problems: ReadonlyArray<Problem>
   /** A problem at the value of this path, or at the nearest thing around it that the file has. */
   readonly problem: (path: Path, message: string, expected: string) => Problem
+  /** A problem at a part of the text at this path; at all of it, where the part can't be found there. */
+  readonly partProblem: (path: Path, part: string, message: string, expected: string) => Problem
   /** A problem at the key itself. */
   readonly keyProblem: (path: Path, message: string, expected: string) => Problem
 }
@@ -30,13 +33,6 @@ const safePath = (path: Path): Path =>
 
 export const parse = (source: string, env: Environment): YamlFile => {
   const lines = new LineCounter()
-  const document = parseDocument(mask(source), {
-    lineCounter: lines,
-    prettyErrors: false,
-    stringKeys: true,
-    merge: true,
-    logLevel: "error"
-  })
   const at = (offset: number) => {
     const { col, line } = lines.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
@@ -48,13 +44,20 @@ export const parse = (source: string, env: Environment): YamlFile => {
     message,
     expected
   })
+  const parsed = YamlDocument.parse(mask(source), lines)
+  if (parsed.excess !== undefined) {
+    const { expected, message, offset } = parsed.excess
+    const problem = (): Problem => plain(message, expected, offset)
+    const problems = [problem()]
+    return { value: undefined, problems, problem, partProblem: problem, keyProblem: problem }
+  }
+  const { document } = parsed
   const textAt = (node: Node | undefined, path: Path): string => {
     if (!isScalar(node) || !node.range || path.some((key) => secretKeys.has(key))) return ""
     const raw = source.slice(node.range[0], node.range[1]).trim()
     if (raw.includes("-----BEGIN")) return "-----BEGIN…"
-    const text = safeText(raw.replace(/^(["'])(.*)\1$/s, "$2"))
-    const line = text.split("\n", 1)[0] ?? ""
-    return line.length < text.length || line.length > 80 ? `${line.slice(0, 80)}…` : line
+    if (/age-secret-key-/i.test(raw)) return "AGE-SECRET-KEY-…"
+    return oneLine(safeText(raw.replace(/^(["'])(.*)\1$/s, "$2")))
   }
   const problem = (path: Path, message: string, expected: string): Problem => {
     const found = find(document, path)
@@ -65,6 +68,14 @@ export const parse = (source: string, env: Environment): YamlFile => {
       message,
       expected
     }
+  }
+  const partProblem = (path: Path, part: string, message: string, expected: string): Problem => {
+    const whole = problem(path, message, expected)
+    const { exact, node } = find(document, path)
+    if (!exact || !isScalar(node) || !node.range || part === "" || whole.text === "") return whole
+    const [begin, end] = node.range
+    const index = source.slice(begin, end).indexOf(part)
+    return index < 0 ? whole : { ...whole, ...at(begin + index), text: oneLine(part) }
   }
   const keyProblem = (path: Path, message: string, expected: string): Problem => {
     const parent = find(document, path.slice(0, -1)).node
@@ -80,7 +91,7 @@ export const parse = (source: string, env: Environment): YamlFile => {
       expected
     }
   }
-  const base = { problem, keyProblem }
+  const base = { problem, partProblem, keyProblem }
 
   const faults = [...document.errors, ...document.warnings]
   if (faults.length > 0) {
@@ -98,17 +109,14 @@ export const parse = (source: string, env: Environment): YamlFile => {
   }
   const problems = [...expandAll(document, source, env, at), ...danglingAliases(document, source, plain)]
   if (problems.some((one) => one.message === noAnchor)) return { ...base, value: undefined, problems }
-  try {
-    const value: unknown = document.toJS({ maxAliasCount: 100 })
-    return isRecord(value) ? { ...base, value, problems } : { ...base, value: undefined, problems }
-  } catch {
-    // the one thing that toJS refuses
-    return {
-      ...base,
-      value: undefined,
-      problems: [plain("too many aliases (*name) of aliases", "the values themselves")]
-    }
-  }
+  // how much that is was measured before
+  const value: unknown = document.toJS({ maxAliasCount: -1 })
+  return isRecord(value) ? { ...base, value, problems } : { ...base, value: undefined, problems }
+}
+
+const oneLine = (text: string): string => {
+  const line = text.split("\n", 1)[0] ?? ""
+  return line.length < text.length || line.length > 80 ? `${line.slice(0, 80)}…` : line
 }
 
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>

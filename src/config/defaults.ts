@@ -26,11 +26,22 @@ export const defaults = {
       "**/*.swx"
     ],
     settle: 1000,
+    marker: null,
+    minAge: 0,
     watch: "auto",
     pollInterval: 2000,
     rescan: 300_000,
-    after: "keep"
+    symlinks: "skip",
+    after: "keep",
+    onDead: "keep"
   },
+  /** Every folder that matches gets the file. */
+  dispatch: "all",
+  folder: { priority: 0, order: "arrival" },
+  /** How many characters of a text are looked at. */
+  within: 64 * 1024,
+  /** How large a decompressed file may be. */
+  decompressLimit: 1024 ** 3,
   target: {
     conflict: "overwrite",
     retry: { attempts: 10, base: 1000, factor: 2, cap: 600_000 },

@@ -7,10 +7,11 @@ import * as Fs from "node:fs"
 import type { Secrets } from "../domain/Settings.ts"
 import { isOneObject, usualOptions, type Target } from "../domain/Target.ts"
 import { defaults } from "./defaults.ts"
-import type { FolderEntry, TargetEntry } from "./FolderFile.ts"
+import type { FolderEntry } from "./FolderFile.ts"
 import * as Headers from "./headers.ts"
 import * as Scheme from "./Scheme.ts"
 import type { SchemeOption } from "./Scheme.ts"
+import type { TargetEntry } from "./TargetFile.ts"
 import * as TargetUrl from "./TargetUrl.ts"
 import type { Environment } from "./Variables.ts"
 
@@ -19,7 +20,9 @@ export type Options = Omit<TargetEntry, "path">
 /** What is wrong with a target. */
 export interface Fault {
   /** The option that is to blame; undefined: the path. */
-  readonly key: "conflict" | "verify" | SchemeOption | undefined
+  readonly key: "conflict" | "verify" | "rename" | SchemeOption | undefined
+  /** The part of its text that is to blame, where it is not all of it. */
+  readonly part?: string
   /** The header field, where the key is `headers`. */
   readonly header?: string
   readonly message: string

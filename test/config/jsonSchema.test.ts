@@ -19,6 +19,7 @@ describe("the JSON Schema of the config", () => {
       "source",
       "sources",
       "folders",
+      "dispatch",
       "http",
       "monitor",
       "log",
@@ -35,6 +36,12 @@ describe("the JSON Schema of the config", () => {
     expect(at(folder, "bandwidth")).toMatchObject({ default: "unlimited" })
     expect(at(folder, "headers")).toMatchObject({ type: "object", additionalProperties: { type: "string" } })
     expect(at(folder, "token")).toMatchObject({ type: "string" })
+    expect(at(folder, "rename")).toMatchObject({ default: "{relpath}" })
+    expect(at(folder, "compress")).toMatchObject({ enum: ["none", "gzip", "brotli", "zstd", "zip"] })
+    expect(at(folder, "match")).toMatchObject({ allOf: [{ $ref: "#/$defs/Matchers" }] })
+    const match = at(schema, "$defs", "Matchers", "properties")
+    expect(at(match, "any")).toMatchObject({ items: { $ref: "#/$defs/Matchers" }, minItems: 1 })
+    expect(at(match, "size", "properties", "min")).toMatchObject({ description: expect.any(String) })
     const log = at(schema, "properties", "log", "properties")
     expect(at(log, "retain")).toMatchObject({ default: "90d" })
     expect(at(log, "rotate", "properties", "size")).toMatchObject({ default: "10MiB" })
@@ -54,6 +61,7 @@ describe("the JSON Schema of the config", () => {
       for (const member of Object.values(Object(node["anyOf"]))) walk(member, path)
     }
     walk(schema, "")
+    walk(at(schema, "$defs", "Matchers"), "match")
     expect(bare).toEqual([])
   })
 })
