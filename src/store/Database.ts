@@ -61,6 +61,28 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
 })
 
 /**
+ * Fails where an earlier version made the database and this one has not opened it for writing yet: it lacks columns, and
+ * who only reads can't add them.
+ */
+export const upToDate = (file: string): Effect.Effect<void, DatabaseError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { last } = yield* first(LastRow, sql`SELECT max(migration_id) AS last FROM filedispatch_migrations`)
+    if ((last ?? 0) >= Object.keys(migrations).length) return
+    return yield* new DatabaseError({
+      file,
+      reason:
+        "an earlier version has made it: start filedispatch with this config once, so that it is brought up to date",
+      cause: Option.none()
+    })
+  }).pipe(
+    Effect.catchTags({ SqlError: (error) => unreadable(file, error), ParseError: (error) => unreadable(file, error) })
+  )
+
+const unreadable = (file: string, error: unknown) =>
+  Effect.fail(new DatabaseError({ file, reason: lastMessage(error), cause: Option.some(error) }))
+
+/**
  * The client's own transactions make a defect of a COMMIT that fails, and leave the transaction open. A full disk is
  * first noticed there, so this one rolls back and fails as any other statement does.
  */
@@ -90,6 +112,7 @@ const minimumSqlite = "3.51.3"
 
 const VersionRow = Schema.Struct({ version: Schema.String })
 const PagesRow = Schema.Struct({ pages: Schema.Number })
+const LastRow = Schema.Struct({ last: Schema.NullOr(Schema.Number) })
 const CheckRow = Schema.Struct({ quick_check: Schema.String })
 
 const first = <A, I, E, R>(schema: Schema.Schema<A, I>, rows: Effect.Effect<ReadonlyArray<unknown>, E, R>) =>

@@ -4,10 +4,14 @@
 import { SqlSchema, type Statement } from "@effect/sql"
 import { Effect, Layer, Option, Schema } from "effect"
 import { Attempt, DeliveryId, DeliveryState } from "../domain/Delivery.ts"
-import { Deliveries, type DeliveryFilter } from "./Deliveries.ts"
+import { GenerationId } from "../domain/Generation.ts"
+import type { Target } from "../domain/Target.ts"
+import { Deliveries, type DeliveryFilter, type Judged, type Routed } from "./Deliveries.ts"
 import { JournalError } from "./Journal.ts"
 import { ReadSql } from "./ReadSql.ts"
-import { deliveryColumns, deliveryTables, StoredDelivery } from "./rows.ts"
+import { deliveryColumns, deliveryTables, StoredDelivery, StoredFacts, StoredPath, StoredTarget } from "./rows.ts"
+import { readOrigin } from "./journalRows.ts"
+import { inChunks } from "./sqlTools.ts"
 import { sqlReason } from "./sqlReason.ts"
 
 export const layer: Layer.Layer<Deliveries, never, ReadSql> = Layer.effect(
@@ -60,6 +64,113 @@ export const layer: Layer.Layer<Deliveries, never, ReadSql> = Layer.effect(
           ORDER BY number`
     })
 
+    const findRules = SqlSchema.findOne({
+      Request: DeliveryId,
+      Result: Schema.Struct({
+        generation: GenerationId,
+        created: Schema.Number,
+        origin: Schema.NullOr(Schema.String),
+        digest: Schema.String,
+        rules: Schema.NullOr(Schema.String)
+      }),
+      execute: (id) =>
+        sql`SELECT d.generation, d.created, g.origin, COALESCE(d.ruleset, g.ruleset) AS digest, r.text AS rules
+          FROM deliveries d JOIN generations g ON g.id = d.generation
+          LEFT JOIN rulesets r ON r.digest = COALESCE(d.ruleset, g.ruleset) WHERE d.id = ${id}`
+    })
+
+    const findAlike = SqlSchema.findAll({
+      Request: Schema.Struct({ generation: GenerationId, digest: Schema.String }),
+      Result: StoredDelivery,
+      execute: ({ digest, generation }) =>
+        sql`SELECT ${columns} FROM ${tables} WHERE d.generation = ${generation}
+          AND COALESCE(d.ruleset, g.ruleset) = ${digest} ORDER BY d.id`
+    })
+
+    const judged = Effect.fn("Deliveries.judged")(function* (id: DeliveryId) {
+      const found = Option.getOrUndefined(yield* findRules(id))
+      if (found === undefined) return Option.none<Judged>()
+      const deliveries = yield* findAlike({ generation: found.generation, digest: found.digest })
+      const generation = deliveries[0]?.generation
+      if (generation === undefined) return Option.none<Judged>()
+      return Option.some<Judged>({
+        generation,
+        origin: readOrigin(found.origin) ?? { source: generation.source, path: generation.path },
+        at: found.created,
+        ruleset: found.digest,
+        rules: found.rules,
+        deliveries
+      })
+    }, Effect.mapError(unreadable))
+
+    const findGenerations = SqlSchema.findAll({
+      Request: Schema.Struct({ before: Schema.optional(GenerationId), limit: Schema.Int }),
+      Result: Schema.Struct({
+        id: GenerationId,
+        source: Schema.String,
+        path: StoredPath,
+        size: Schema.Number,
+        mtime: Schema.Number,
+        born: Schema.Number,
+        origin: Schema.NullOr(Schema.String),
+        ruleset: Schema.String
+      }),
+      execute: ({ before, limit }) =>
+        sql`SELECT id, source, path, size, mtime, born, origin, ruleset FROM generations
+          WHERE ${before === undefined ? sql`id > 0` : sql`id < ${before}`} AND state <> 'REPLACED'
+          ORDER BY id DESC LIMIT ${limit}`
+    })
+
+    const findRouted = SqlSchema.findAll({
+      Request: Schema.Array(GenerationId),
+      Result: Schema.Struct({
+        id: DeliveryId,
+        generation: GenerationId,
+        target: Schema.Number,
+        route: Schema.String,
+        name: StoredPath,
+        state: DeliveryState,
+        facts: Schema.NullOr(StoredFacts)
+      }),
+      execute: (ids) =>
+        sql`SELECT id, generation, target, route, name, state, facts FROM deliveries
+          WHERE ${sql.in("generation", ids)} AND anew IS NULL ORDER BY id`
+    })
+
+    const findTargets = SqlSchema.findAll({
+      Request: Schema.Array(Schema.Number),
+      Result: Schema.Struct({ id: Schema.Number, definition: StoredTarget }),
+      execute: (ids) => sql`SELECT id, definition FROM targets WHERE ${sql.in("id", ids)}`
+    })
+
+    // few, and never changed: each is decoded once
+    const targets = new Map<number, Target>()
+
+    const routed = Effect.fn("Deliveries.routed")(function* (page: {
+      readonly before?: GenerationId | undefined
+      readonly limit: number
+    }) {
+      const generations = yield* findGenerations(page)
+      const byGeneration = new Map<GenerationId, Array<Routed["deliveries"][number]>>()
+      const rows = yield* inChunks(
+        generations.map(({ id }) => id),
+        findRouted
+      )
+      const missing = new Set(rows.map(({ target }) => target).filter((id) => !targets.has(id)))
+      for (const { definition, id } of yield* inChunks(Array.from(missing), findTargets)) targets.set(id, definition)
+      for (const { generation, target: key, ...row } of rows) {
+        const target = targets.get(key)
+        if (target === undefined) continue
+        const list = byGeneration.get(generation)
+        if (list === undefined) byGeneration.set(generation, [{ ...row, target }])
+        else list.push({ ...row, target })
+      }
+      return generations.map(({ origin, ...one }): Routed => {
+        const deliveries = byGeneration.get(one.id) ?? []
+        return { ...one, ...readOrigin(origin), deliveries }
+      })
+    }, Effect.mapError(unreadable))
+
     // what waits has an index of its own by lane; what is neither waiting nor delivered is little
     const findCounts = SqlSchema.findAll({
       Request: Schema.Void,
@@ -75,6 +186,8 @@ export const layer: Layer.Layer<Deliveries, never, ReadSql> = Layer.effect(
       list,
       get: Effect.fn("Deliveries.get")((id) => Effect.mapError(findOne(id), unreadable)),
       attempts: Effect.fn("Deliveries.attempts")((id) => Effect.mapError(findAttempts(id), unreadable)),
+      judged,
+      routed,
       counts: Effect.mapError(findCounts(undefined), unreadable)
     })
   })

@@ -3,7 +3,8 @@
  */
 import { Schema } from "effect"
 import { Delivery, DeliveryId, DeliveryState, Verified } from "../domain/Delivery.ts"
-import { After, GenerationId, Stamp } from "../domain/Generation.ts"
+import { Facts } from "../domain/Facts.ts"
+import { After, GenerationId, OnDead, Stamp } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { Target } from "../domain/Target.ts"
 
@@ -24,6 +25,10 @@ export const StoredTarget = Schema.parseJson(Target)
 
 export const StoredAfter = Schema.parseJson(After)
 
+export const StoredOnDead = Schema.parseJson(OnDead)
+
+export const StoredFacts = Schema.parseJson(Facts)
+
 /** The columns of `deliveryColumns` from `deliveryTables`. */
 const DeliveryRow = Schema.Struct({
   id: DeliveryId,
@@ -35,9 +40,13 @@ const DeliveryRow = Schema.Struct({
   mtime: Schema.Number,
   born: Schema.Number,
   after: StoredAfter,
+  on_dead: Schema.NullOr(StoredOnDead),
+  marker: Schema.NullOr(StoredPath),
   route: Schema.String,
   definition: StoredTarget,
   name: StoredPath,
+  priority: Schema.Int,
+  facts: Schema.NullOr(StoredFacts),
   state: DeliveryState,
   attempts: Schema.Int,
   due: Schema.NullOr(Schema.Number),
@@ -51,15 +60,17 @@ const DeliveryRow = Schema.Struct({
   receipt_said: Schema.NullOr(Schema.String),
   receipt_verified: Schema.NullOr(Verified),
   receipt_name: Schema.NullOr(StoredPath),
+  receipt_source: Schema.NullOr(Schema.String),
   created: Schema.Number,
   updated: Schema.Number
 })
 
 /** To select, with `d` for deliveries, `g` for generations, `t` for targets and `r` for receipts. */
-export const deliveryColumns = `d.id, d.generation, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after, d.route,
-  t.definition, d.name, d.state, d.attempts, d.due, d.reason, d.chosen, d.resume, d.sole, d.interrupted,
-  r.bytes AS receipt_bytes, r.sha256 AS receipt_sha256, r.said AS receipt_said, r.verified AS receipt_verified,
-  r.name AS receipt_name, d.created, d.updated`
+export const deliveryColumns = `d.id, d.generation, g.source, g.path, g.stamp, g.size, g.mtime, g.born, g.after,
+  g.on_dead, g.marker, d.route, t.definition, d.name, d.priority, d.facts, d.state, d.attempts, d.due, d.reason,
+  d.chosen, d.resume, d.sole, d.interrupted, r.bytes AS receipt_bytes, r.sha256 AS receipt_sha256,
+  r.said AS receipt_said, r.verified AS receipt_verified, r.name AS receipt_name, r.source_sha256 AS receipt_source,
+  d.created, d.updated`
 
 export const deliveryTables = `deliveries d
   JOIN generations g ON g.id = d.generation
@@ -79,11 +90,15 @@ export const StoredDelivery = Schema.transform(DeliveryRow, Schema.typeSchema(De
       size: row.size,
       mtime: row.mtime,
       born: row.born,
-      after: row.after
+      after: row.after,
+      onDead: row.on_dead,
+      marker: row.marker
     },
     route: row.route,
     target: row.definition,
     name: row.name,
+    priority: row.priority,
+    facts: row.facts,
     state: row.state,
     attempts: row.attempts,
     due: row.due,
@@ -103,7 +118,8 @@ export const StoredDelivery = Schema.transform(DeliveryRow, Schema.typeSchema(De
             sha256: row.receipt_sha256,
             said: row.receipt_said,
             verified: row.receipt_verified,
-            name: row.receipt_name
+            name: row.receipt_name,
+            ...(row.receipt_source === null ? {} : { sourceSha256: row.receipt_source })
           },
     created: row.created,
     updated: row.updated
@@ -112,11 +128,13 @@ export const StoredDelivery = Schema.transform(DeliveryRow, Schema.typeSchema(De
     ...generation,
     ...delivery,
     generation: generation.id,
+    on_dead: generation.onDead,
     definition: target,
     receipt_bytes: receipt?.bytes ?? null,
     receipt_sha256: receipt?.sha256 ?? null,
     receipt_said: receipt?.said ?? null,
     receipt_verified: receipt?.verified ?? null,
-    receipt_name: receipt?.name ?? null
+    receipt_name: receipt?.name ?? null,
+    receipt_source: receipt?.sourceSha256 ?? null
   })
 })

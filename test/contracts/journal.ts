@@ -46,16 +46,34 @@ export const found = (path: string, version = 1, fields: Partial<Found> = {}): F
   ...fields
 })
 
+/** One without priority, rank and facts. */
+export const placement = (
+  name: string,
+  fields: Partial<Admission["placements"][number]> = {}
+): Admission["placements"][number] => ({
+  target: target(),
+  name: RelPath.make(name),
+  route: "route-0",
+  priority: 0,
+  rank: 0,
+  facts: null,
+  ...fields
+})
+
 export const admission = (
   file: Found,
   targets: ReadonlyArray<Target> = [target()],
   after: After = { _tag: "Keep" },
-  source = "/inbox"
+  source = "/inbox",
+  fields: Partial<Admission> = {}
 ): Admission => ({
   source,
   after,
   file,
-  placements: targets.map((one, index) => ({ target: one, name: file.path, route: `route-${index}` }))
+  onDead: { _tag: "Keep" },
+  marker: null,
+  placements: targets.map((one, index) => placement(file.path, { target: one, route: `route-${index}` })),
+  ...fields
 })
 
 let entries = 0
@@ -101,6 +119,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
   const claimOne = Effect.flatMap(claim("memory://one", 1), ([first]) => Effect.fromNullable(first))
   const conclude = (...batch: ReadonlyArray<Conclusion>) =>
     Effect.flatMap(Journal, (journal) => journal.conclude(batch))
+  const nothing = { dispose: [], dead: [] }
   const paths = (deliveries: ReadonlyArray<Delivery>) => deliveries.map(({ generation }) => generation.path)
   const total = Effect.gen(function* () {
     const page = yield* Effect.flatten((yield* LogRepo).query({ filter: {}, order: "-created", limit: 100 }))
@@ -280,7 +299,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* TestClock.setTime(7000)
         yield* admit(admission(found("a")))
         const delivery = yield* claimOne
-        expect(yield* conclude(deliveredNow(delivery))).toEqual([])
+        expect(yield* conclude(deliveredNow(delivery))).toEqual(nothing)
         expect(yield* get(delivery.id)).toMatchObject({
           state: "DELIVERED",
           receipt: { bytes: 101, said: "stored", verified: "size", name: "a", sha256: null },
@@ -289,7 +308,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* total).toBe(1)
         expect(yield* (yield* Journal).backlog).toEqual([])
         // all is well with nothing, too
-        expect(yield* conclude()).toEqual([])
+        expect(yield* conclude()).toEqual(nothing)
       }))
 
     test("counts attempts that count, and remembers why each failed", () =>
@@ -328,17 +347,26 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         const [b, c] = yield* claim("memory://three")
         if (!one || !second || !two || !b || !c) throw new Error("nothing claimed")
         expect([one.sole, b.sole, c.sole]).toEqual([false, true, false])
-        expect(yield* conclude(deliveredNow(one), failedNow(second, "RETRY_WAIT", { due: 0 }))).toEqual([])
-        expect(yield* conclude(deliveredNow(two))).toEqual([])
+        expect(yield* conclude(deliveredNow(one), failedNow(second, "RETRY_WAIT", { due: 0 }))).toEqual(nothing)
+        expect(yield* conclude(deliveredNow(two))).toEqual(nothing)
         expect(yield* journal.disposals(10)).toEqual([])
         const again = yield* claimOne
         const disposing = yield* conclude(deliveredNow(again), deliveredNow(b), deliveredNow(c))
-        expect(disposing.map(({ path }) => path).sort()).toEqual(["a", "b"])
+        expect(disposing.dispose.map(({ path }) => path).sort()).toEqual(["a", "b"])
+        expect(disposing.dead).toEqual([])
         const disposals = yield* journal.disposals(10)
-        expect(disposals).toEqual([one.generation, b.generation])
+        expect(disposals).toEqual(
+          [one, b].map(({ generation }) => ({
+            generation,
+            because: "done",
+            origin: { source: "/inbox", path: generation.path },
+            facts: null,
+            since: 0
+          }))
+        )
         expect((yield* journal.disposals(1)).length).toBe(1)
         yield* journal.disposed([{ id: one.generation.id, note: null }])
-        expect((yield* journal.disposals(10)).map(({ path }) => path)).toEqual(["b"])
+        expect((yield* journal.disposals(10)).map(({ generation }) => generation.path)).toEqual(["b"])
         // with a note it is done with as well
         yield* journal.disposed([{ id: b.generation.id, note: "it has changed" }])
         expect(yield* journal.disposals(10)).toEqual([])
@@ -353,7 +381,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
           yield* admit(admission(found("a"), [target("one"), target("one", "second")], { _tag: "Delete" }))
           const [one, second] = yield* claim()
           if (!one || !second) throw new Error("nothing claimed")
-          expect(yield* conclude(deliveredNow(one), failedNow(second, state))).toEqual([])
+          expect(yield* conclude(deliveredNow(one), failedNow(second, state))).toEqual(nothing)
           expect(yield* (yield* Journal).disposals(10)).toEqual([])
         }))
     }
@@ -363,7 +391,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* admit(admission(found("a"), [target()], { _tag: "Delete" }))
         const old = yield* claimOne
         yield* admit(admission(found("a", 2), [target("two")], { _tag: "Delete" }))
-        expect(yield* conclude(deliveredNow(old))).toEqual([])
+        expect(yield* conclude(deliveredNow(old))).toEqual(nothing)
         expect(yield* (yield* Journal).disposals(10)).toEqual([])
       }))
 
@@ -374,7 +402,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* conclude(deliveredNow(yield* claimOne))
         // the old file may have been moved aside already
         yield* admit(admission(found("a", 2), [target("two")], { _tag: "Delete" }))
-        expect((yield* journal.disposals(10)).map(({ size }) => size)).toEqual([101])
+        expect((yield* journal.disposals(10)).map(({ generation }) => generation.size)).toEqual([101])
       }))
 
     test("brings back what was under way when the process died, and marks it", () =>

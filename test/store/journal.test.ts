@@ -6,31 +6,12 @@ import { spawnSync } from "node:child_process"
 import { chmodSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Database from "../../src/store/Database.ts"
-import * as DeliveriesSql from "../../src/store/DeliveriesSql.ts"
 import { Journal } from "../../src/store/Journal.ts"
-import * as JournalSql from "../../src/store/JournalSql.ts"
 import { LogRepo } from "../../src/store/LogRepo.ts"
-import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
-import * as LogRepoSql from "../../src/store/LogRepoSql.ts"
-import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { migrations } from "../../src/store/migrations/index.ts"
-import * as ReadSql from "../../src/store/ReadSql.ts"
 import * as Process from "../cli/process.ts"
 import { admission, deliveredNow, failedNow, found, journalContract, target } from "../contracts/journal.ts"
-
-/** The SQL store over one file, all on one connection. */
-const sqlite = (file: string) =>
-  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer).pipe(
-    Layer.provideMerge(LogRepoSql.layer),
-    Layer.provide(ReadSql.layerDirect),
-    Layer.provideMerge(Database.layer({ file, durability: "crash" }))
-  )
-
-const inFile = Layer.unwrapScoped(Effect.map(Process.directory, (directory) => sqlite(join(directory, "journal.db"))))
-
-const inMemory = Layer.mergeAll(MemoryStore.layerJournal, MemoryStore.layerDeliveries).pipe(
-  Layer.provideMerge(Layer.merge(MemoryStore.layerStore, LogRepoMemory.layer))
-)
+import { inFile, inMemory, sqlite } from "./stores.ts"
 
 journalContract("in memory", inMemory)
 journalContract("in SQLite", sqlite(":memory:"))
@@ -58,7 +39,7 @@ describe("JournalSql", () => {
         const journal = yield* Journal
         expect(journal.id).toBe(first.id)
         expect(yield* journal.unknown("/inbox", "rules", [found("a"), found("d"), found("e")])).toEqual([found("e")])
-        expect((yield* journal.disposals(10)).map(({ path }) => path)).toEqual(["d"])
+        expect((yield* journal.disposals(10)).map(({ generation }) => generation.path)).toEqual(["d"])
         expect(yield* journal.recover).toBe(2)
         yield* journal.admit("rules", [admission(found("e"), [target("one", "x")])])
         const all = yield* claim()
