@@ -13,6 +13,8 @@ export interface SourceStatus {
   readonly reason: string | null
   /** Files that are not quiet yet. */
   readonly settling: number
+  /** Files that are quiet, and wait for their marker, for their age, or to be readable. */
+  readonly waiting: number
   readonly lastScan: number | null
   /** Files accepted since the start. */
   readonly accepted: number
@@ -26,6 +28,8 @@ export class Intake extends Context.Tag("filedispatch/watch/Intake")<
     /** Looks at one path again: its delivery found that the file had changed. `source` is the directory. */
     readonly hint: (source: string, path: RelPath) => Effect.Effect<void>
     readonly status: Effect.Effect<ReadonlyArray<SourceStatus>>
+    /** The next number of a route: nobody else gets it from here on. It is for him who gets it to commit it with the file. */
+    readonly counter: (route: string) => number
     /** Waits until each source has been scanned at least once and nothing is settling. */
     readonly settled: Effect.Effect<void>
     /** Ends with the failure that ended the pipeline; otherwise never. */

@@ -1,70 +1,125 @@
 /**
- * The intake over all sources of the config: one supervised fiber each.
+ * The intake over all sources of the config: one supervised fiber each. When the config changes, sources that did not
+ * go on undisturbed, and all of them route by the new rules from then on.
  */
-import { Effect, FiberSet, Layer, Stream, SubscriptionRef } from "effect"
+import { Effect, FiberMap, Layer, Stream, SubscriptionRef } from "effect"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
 import { Signals } from "../deliver/Signals.ts"
+import type { Settings, Source } from "../domain/Settings.ts"
+import { FileFacts } from "../files/FileFacts.ts"
 import { Files } from "../files/Files.ts"
 import * as Router from "../route/Router.ts"
+import * as Ruleset from "../route/Ruleset.ts"
 import { Journal } from "../store/Journal.ts"
 import { Intake } from "./Intake.ts"
+import { persistently } from "./pace.ts"
 import * as SourceIntake from "./SourceIntake.ts"
 import { Watcher } from "./Watcher.ts"
 
-export const layer: Layer.Layer<Intake, never, CurrentSettings | Files | Journal | Signals | Watcher> = Layer.scoped(
-  Intake,
-  Effect.gen(function* () {
-    const settings = yield* SubscriptionRef.get(yield* CurrentSettings)
-    const signals = yield* Signals
-    const files = yield* Files
-    const journal = yield* Journal
-    const watcher = yield* Watcher
-    const router = Router.compile(settings)
+export const layer: Layer.Layer<Intake, never, CurrentSettings | FileFacts | Files | Journal | Signals | Watcher> =
+  Layer.scoped(
+    Intake,
+    Effect.gen(function* () {
+      const config = yield* CurrentSettings
+      const signals = yield* Signals
+      const files = yield* Files
+      const facts = yield* FileFacts
+      const journal = yield* Journal
+      const watcher = yield* Watcher
+      const fibers = yield* FiberMap.make<string, never, never>()
 
-    // Those who wait for everything to come to rest; each answers whether it has.
-    const waiters = new Set<() => boolean>()
-    const progressed = (): void => {
-      for (const waiter of waiters) if (waiter()) waiters.delete(waiter)
-    }
+      // Those who wait for everything to come to rest; each answers whether it has.
+      const waiters = new Set<() => boolean>()
+      const progressed = (): void => {
+        for (const waiter of waiters) if (waiter()) waiters.delete(waiter)
+      }
 
-    const sources = settings.sources.map((source) =>
-      SourceIntake.make(source, { files, journal, watcher, router, newWork: signals.newWork, progressed })
-    )
+      const counter = counterFrom(yield* persistently(journal.counters))
+      /** By what they are: a source that has changed in any way is another one. */
+      let sources: ReadonlyMap<string, SourceIntake.SourceIntake> = new Map()
+      let router: Router.Router | null = null
+      let applied: Settings | null = null
 
-    const hint = (directory: string, hint: Parameters<SourceIntake.SourceIntake["hint"]>[0]) =>
-      Effect.sync(() => {
-        for (const one of sources) if (one.source.path === directory) one.hint(hint)
-      })
+      const intakeOf = (source: Source, first: Router.Router) =>
+        SourceIntake.make(source, {
+          files,
+          facts,
+          journal,
+          watcher,
+          router: () => router ?? first,
+          newWork: signals.newWork,
+          progressed
+        })
 
-    const fibers = yield* FiberSet.make<never, never>()
-    for (const source of sources) yield* FiberSet.run(fibers, source.run)
-    yield* FiberSet.run(
-      fibers,
-      signals.changes.pipe(
-        Stream.flattenIterables,
-        Stream.runForEach(({ paths, source }) =>
-          paths === null
-            ? hint(source, { _tag: "Scan", reason: "many files changed while they were sent" })
-            : Effect.forEach(paths, (path) => hint(source, { _tag: "Path", path }), { discard: true })
-        ),
-        Effect.zipRight(Effect.never)
+      const apply = (settings: Settings) =>
+        Effect.gen(function* () {
+          if (settings === applied) return
+          const next = Router.compile(settings, { counter })
+          const isOther = next.ruleset !== router?.ruleset
+          if (isOther) yield* persistently(journal.ruleset(next.ruleset, Ruleset.encode(settings)))
+          const wanted = new Map(settings.sources.map((source) => [JSON.stringify(source), source]))
+          for (const key of sources.keys()) if (!wanted.has(key)) yield* FiberMap.remove(fibers, key)
+          const kept = sources
+          sources = new Map(Array.from(wanted, ([key, source]) => [key, kept.get(key) ?? intakeOf(source, next)]))
+          router = next
+          applied = settings
+          for (const [key, intake] of sources) {
+            if (!kept.has(key)) yield* FiberMap.run(fibers, key, intake.run)
+            else if (isOther) intake.rerouted()
+          }
+          progressed()
+        })
+
+      const hint = (directory: string, hint: Parameters<SourceIntake.SourceIntake["hint"]>[0]) =>
+        Effect.sync(() => {
+          for (const one of sources.values()) if (one.source.path === directory) one.hint(hint)
+        })
+
+      yield* apply(yield* SubscriptionRef.get(config))
+      yield* FiberMap.run(
+        fibers,
+        "config",
+        config.changes.pipe(Stream.runForEach(apply), Effect.zipRight(Effect.never))
       )
-    )
+      yield* FiberMap.run(
+        fibers,
+        "changes",
+        signals.changes.pipe(
+          Stream.flattenIterables,
+          Stream.runForEach(({ paths, source }) =>
+            paths === null
+              ? hint(source, { _tag: "Scan", reason: "many files changed while they were sent" })
+              : Effect.forEach(paths, (path) => hint(source, { _tag: "Path", path }), { discard: true })
+          ),
+          Effect.zipRight(Effect.never)
+        )
+      )
 
-    return {
-      hint: (directory, path) => hint(directory, { _tag: "Path", path }),
-      status: Effect.sync(() => sources.map((source) => source.status())),
-      settled: Effect.async<void>((resume) => {
-        const check = (): boolean => {
-          const isSettled = sources.every((source) => source.isSettled())
-          if (isSettled) resume(Effect.void)
-          return isSettled
-        }
-        if (check()) return
-        waiters.add(check)
-        return Effect.sync(() => waiters.delete(check))
-      }),
-      join: Effect.zipRight(FiberSet.join(fibers), Effect.never)
-    }
-  })
-)
+      return {
+        hint: (directory, path) => hint(directory, { _tag: "Path", path }),
+        status: Effect.sync(() => Array.from(sources.values(), (source) => source.status())),
+        counter,
+        settled: Effect.async<void>((resume) => {
+          const check = (): boolean => {
+            const isSettled = Array.from(sources.values()).every((source) => source.isSettled())
+            if (isSettled) resume(Effect.void)
+            return isSettled
+          }
+          if (check()) return
+          waiters.add(check)
+          return Effect.sync(() => waiters.delete(check))
+        }),
+        join: Effect.zipRight(FiberMap.join(fibers), Effect.never)
+      }
+    })
+  )
+
+/** The next number of a route, given in memory; the last one is committed with the file that has it. */
+const counterFrom = (known: ReadonlyMap<string, number>): ((route: string) => number) => {
+  const last = new Map(known)
+  return (route) => {
+    const next = (last.get(route) ?? 0) + 1
+    last.set(route, next)
+    return next
+  }
+}

@@ -23,6 +23,8 @@ export interface Settle {
    * Each is handed out once, until it is observed to have changed, or told to {@link Settle.again}.
    */
   readonly due: (now: number, limit: number) => ReadonlyArray<Waiting>
+  /** A file that is known to be quiet counts as handed out; not one that waits here already. Answers whether it does. */
+  readonly adopt: (file: Waiting) => boolean
   /** A file that was handed out waits for its quiet time again: it could not be looked at, or not be accepted. */
   readonly again: (file: Waiting, now: number) => void
   /** A file that was handed out is done with, unless it was observed to have changed meanwhile. */
@@ -95,6 +97,14 @@ export const make = (quiet: number): Settle => {
         ready.push({ path: entry.path, stamp: entry.stamp })
       }
       return ready
+    },
+    adopt: ({ path, stamp }) => {
+      if (entries.has(path)) return false
+      const entry: Entry = { path, stamp, due: 0, before: null, after: null }
+      entry.before = entry
+      entry.after = entry
+      entries.set(path, entry)
+      return true
     },
     again: ({ path, stamp }, now) => {
       const entry = entries.get(path)

@@ -1,32 +1,29 @@
 /**
- * One source: its watcher's hints and its scans end in Settle, and what is quiet is routed and admitted.
+ * One source: its watcher's hints and its scans end in Settle, and what is quiet goes to its {@link Acceptance}.
  *
- * Three loops share a little state. `oversee` keeps the watcher alive and scans; `follow` looks at what hints name;
- * `accept` sleeps until the next file is due, looks at it again, and admits it. All hand over in batches and wait for
- * the journal, so that a scan of 100,000 files holds no more of them than Settle does.
+ * Two loops share a little state. `oversee` keeps the watcher alive and scans; `follow` looks at what hints name. Both
+ * hand over in batches and wait for the journal, so that a scan of 100,000 files holds no more of them than Settle does.
  */
-import { Clock, Deferred, Effect, Either, FiberHandle, Random, Schedule, Stream, type Context } from "effect"
+import { Clock, Deferred, Effect, Either, FiberHandle, Random, Stream, type Context } from "effect"
 import type { Found } from "../domain/Generation.ts"
-import * as RelPath from "../domain/RelPath.ts"
+import type * as RelPath from "../domain/RelPath.ts"
 import type { Source } from "../domain/Settings.ts"
 import type { Files, FilesError } from "../files/Files.ts"
+import * as Marker from "../route/Marker.ts"
 import * as Matcher from "../route/Matcher.ts"
-import type { Router } from "../route/Router.ts"
-import type { Admission, Journal, JournalError } from "../store/Journal.ts"
+import type { Journal } from "../store/Journal.ts"
+import * as Acceptance from "./Acceptance.ts"
+import * as Held from "./Held.ts"
 import * as HintBuffer from "./HintBuffer.ts"
 import type { SourceStatus } from "./Intake.ts"
+import { monotonic, persistently } from "./pace.ts"
 import * as Settle from "./Settle.ts"
 import type { Hint, Watcher } from "./Watcher.ts"
 
-export interface Services {
+export interface Services extends Acceptance.Services {
   readonly files: Pick<Context.Tag.Service<typeof Files>, "scan" | "look" | "identity">
   readonly journal: Pick<Context.Tag.Service<typeof Journal>, "unknown" | "admit">
   readonly watcher: Context.Tag.Service<typeof Watcher>
-  readonly router: Router
-  /** These lanes have new work. */
-  readonly newWork: (lanes: ReadonlyArray<string>) => Effect.Effect<void>
-  /** Called whenever the source may have come to rest. */
-  readonly progressed: () => void
 }
 
 export interface SourceIntake {
@@ -35,11 +32,13 @@ export interface SourceIntake {
   readonly status: () => SourceStatus
   /** Whether it has been scanned (or is missing, and said so), and nothing is on its way or waits to be quiet. */
   readonly isSettled: () => boolean
+  /** The router is another one: what no folder wanted is asked again. */
+  readonly rerouted: () => void
   /** The source's work; ends only by a bug. */
   readonly run: Effect.Effect<never>
 }
 
-/** How many files are looked at, or admitted, at once. */
+/** How many files are looked at at once. */
 const batchSize = 500
 
 /** For how long hints are gathered before the next look, so that a busy writer costs few of them. In milliseconds. */
@@ -52,18 +51,17 @@ const scanPause = 50
 const watcherStart = "1 second"
 
 export const make = (source: Source, services: Services): SourceIntake => {
-  const { files, journal, newWork, progressed, router, watcher } = services
+  const { files, journal, progressed, router, watcher } = services
   const matcher = Matcher.compile(source)
+  const marker = Marker.compile(source)
   const settle = Settle.make(source.settle)
+  const acceptance = Acceptance.make(source, { settle, held: Held.make(), marker }, services)
   const hints = HintBuffer.make()
-  const dueBell = Effect.unsafeMakeLatch(false)
   const scanBell = Effect.unsafeMakeLatch(false)
 
   let health: SourceStatus["health"] = "starting"
   let reason: string | null = null
   let lastScan: number | null = null
-  let accepted = 0
-  let unmatched = 0
   let scanned = false
   let scanning = false
   /** Why a scan is wanted; null: it is not. */
@@ -81,13 +79,21 @@ export const make = (source: Source, services: Services): SourceIntake => {
 
   const consider = (found: ReadonlyArray<Found>) =>
     Effect.gen(function* () {
-      const wantedFiles = found.filter((file) => matcher.accepts(file.path))
+      const wantedFiles: Array<Found> = []
+      for (const file of found) {
+        if (marker?.is(file.path) === true) acceptance.marked(file.path)
+        else if (matcher.accepts(file.path) && !acceptance.holds(file)) wantedFiles.push(file)
+      }
       const fresh = wantedFiles.filter((file) => !settle.has(file.path))
-      const unknown = fresh.length === 0 ? [] : yield* persistently(journal.unknown(source.path, router.ruleset, fresh))
+      const ruleset = router().ruleset
+      const unknown = fresh.length === 0 ? [] : yield* persistently(journal.unknown(source.path, ruleset, fresh))
       const now = yield* monotonic
+      const wall = yield* Clock.currentTimeMillis
       for (const file of wantedFiles) if (settle.has(file.path)) settle.observe(file.path, file.stamp, now)
-      for (const file of unknown) settle.observe(file.path, file.stamp, now)
-      if (settle.nextDue() !== null) dueBell.unsafeOpen()
+      for (const file of unknown) {
+        if (!acceptance.tooYoung(file, wall)) settle.observe(file.path, file.stamp, now)
+      }
+      acceptance.wake()
     })
 
   // Hints.
@@ -96,75 +102,30 @@ export const make = (source: Source, services: Services): SourceIntake => {
     const paths: Array<RelPath.RelPath> = []
     for (const hint of yield* hints.take(batchSize)) {
       if (hint._tag === "Path") {
-        if (matcher.accepts(hint.path)) paths.push(hint.path)
+        if (marker?.is(hint.path) === true) acceptance.marked(hint.path)
+        else if (matcher.accepts(hint.path)) paths.push(hint.path)
       } else {
         if (hint._tag === "Unavailable") unavailable = hint.reason
         wantScan(hint.reason)
       }
     }
     if (paths.length > 0) {
-      const looked = yield* Effect.either(files.look(source.path, paths))
+      const looked = yield* Effect.either(files.look(source.path, paths, source.symlinks))
       if (Either.isLeft(looked)) {
         yield* Effect.logWarning(looked.left.message)
         wantScan(looked.left.reason)
       } else {
-        for (const [index, path] of paths.entries()) if (looked.right[index] === null) settle.forget(path)
+        for (const [index, path] of paths.entries()) {
+          if (looked.right[index] !== null) continue
+          settle.forget(path)
+          acceptance.forget(path)
+        }
         yield* consider(looked.right.filter((file) => file !== null))
       }
     }
     hints.done()
     progressed()
     yield* Effect.sleep(gather)
-  })
-
-  // From Settle to the journal.
-
-  const accept = Effect.gen(function* () {
-    const next = settle.nextDue()
-    if (next === null) {
-      dueBell.unsafeClose()
-      return yield* dueBell.await
-    }
-    const now = yield* monotonic
-    if (next > now) return yield* Effect.sleep(Math.ceil(next - now))
-    const due = settle.due(now, batchSize)
-    const looked = yield* Effect.either(
-      files.look(
-        source.path,
-        due.map((file) => file.path)
-      )
-    )
-    if (Either.isLeft(looked)) {
-      yield* Effect.logWarning(looked.left.message)
-      yield* Effect.sleep(source.pollInterval)
-      const later = yield* monotonic
-      for (const file of due) settle.again(file, later)
-      return
-    }
-    const seen = yield* monotonic
-    const ready: Array<Settle.Waiting> = []
-    const admissions: Array<Admission> = []
-    for (const [index, waiting] of due.entries()) {
-      const file = looked.right[index] ?? null
-      if (file === null) settle.done(waiting)
-      else if (file.stamp !== waiting.stamp && source.settle > 0) settle.observe(file.path, file.stamp, seen)
-      else {
-        ready.push(waiting)
-        const placements = router.route(source, file.path)
-        admissions.push({ source: source.path, after: source.after, file, placements })
-      }
-    }
-    if (admissions.length > 0) {
-      const lanes = yield* persistently(journal.admit(router.ruleset, admissions))
-      for (const { placements } of admissions) {
-        if (placements.length > 0) accepted += 1
-        else unmatched += 1
-      }
-      if (lanes.length > 0) yield* newWork(lanes)
-      yield* Effect.logDebug(`Accepted ${admissions.length} files`)
-      for (const file of ready) settle.done(file)
-    }
-    progressed()
   })
 
   // Scans, and the watcher.
@@ -188,15 +149,17 @@ export const make = (source: Source, services: Services): SourceIntake => {
       const started = yield* monotonic
       yield* Effect.logDebug(`Scanning: ${why}`)
       const failed = new Set<string>()
-      const result = yield* files.scan({ root: source.path, recursive: source.recursive }).pipe(
-        Stream.runForEach((batch) =>
-          Effect.zipRight(
-            consider(batch.found),
-            Effect.forEach(batch.failed, (error) => reportUnreadable(error, failed), { discard: true })
-          )
-        ),
-        Effect.either
-      )
+      const result = yield* files
+        .scan({ root: source.path, recursive: source.recursive, symlinks: source.symlinks })
+        .pipe(
+          Stream.runForEach((batch) =>
+            Effect.zipRight(
+              consider(batch.found),
+              Effect.forEach(batch.failed, (error) => reportUnreadable(error, failed), { discard: true })
+            )
+          ),
+          Effect.either
+        )
       lastScan = yield* Clock.currentTimeMillis
       if (Either.isRight(result)) unreadable = failed
       return { result, took: (yield* monotonic) - started }
@@ -276,6 +239,7 @@ export const make = (source: Source, services: Services): SourceIntake => {
       }
       const polling = source.watch === "poll" || unavailable !== null
       if (now >= nextScan) wantScan("it is time to")
+      if (acceptance.lacks()) wantScan("there is room again for files that wait")
       if (wanted === null) return
       if (pauseUntil > now) yield* Effect.sleep(Math.ceil(pauseUntil - now))
       const why = wanted
@@ -318,29 +282,16 @@ export const make = (source: Source, services: Services): SourceIntake => {
       reason,
       settling: settle.size(),
       lastScan,
-      accepted,
-      unmatched
+      ...acceptance.counts()
     }),
     isSettled: () => scanned && !scanning && wanted === null && hints.isEmpty() && settle.size() === 0,
-    run: Effect.all([Effect.forever(follow), Effect.forever(accept), Effect.scoped(oversee)], {
+    rerouted: () => {
+      acceptance.rerouted()
+      wantScan("the config has changed")
+    },
+    run: Effect.all([Effect.forever(follow), acceptance.run, Effect.scoped(oversee)], {
       concurrency: "unbounded",
       discard: true
     }).pipe(Effect.zipRight(Effect.never), Effect.annotateLogs({ source: source.name }))
   }
 }
-
-/** Milliseconds by a clock that never goes back. */
-const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1000n) / 1000)
-
-const backoff = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("30 seconds")),
-  Schedule.jittered
-)
-
-/** Tries until the journal takes it: nothing is forgotten meanwhile, and whoever brings more waits. */
-const persistently = <A>(effect: Effect.Effect<A, JournalError>): Effect.Effect<A> =>
-  effect.pipe(
-    Effect.tapError((error) => Effect.logError(`${error.message}. Trying again until it works`)),
-    Effect.retry(backoff),
-    Effect.orDie
-  )

@@ -10,6 +10,7 @@ import { layer as layerSignals } from "../../src/deliver/Signals.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import type { Source } from "../../src/domain/Settings.ts"
 import { Files } from "../../src/files/Files.ts"
+import * as FileFactsMemory from "../../src/files/FileFactsMemory.ts"
 import * as FilesDirect from "../../src/files/FilesDirect.ts"
 import { Journal } from "../../src/store/Journal.ts"
 import { Intake } from "../../src/watch/Intake.ts"
@@ -30,10 +31,14 @@ const start = Effect.gen(function* () {
     include: ["**"],
     exclude: [],
     settle: 20,
+    marker: null,
+    minAge: 0,
+    symlinks: "skip",
     watch: "auto",
     pollInterval: 200,
     rescan: 3_600_000,
-    after: { _tag: "Keep" }
+    after: { _tag: "Keep" },
+    onDead: { _tag: "Keep" }
   }
   const admitted = new Map<string, number>()
   const context = yield* Layer.build(
@@ -42,9 +47,12 @@ const start = Effect.gen(function* () {
         Layer.mergeAll(
           layerWatcher,
           layerSignals,
+          FileFactsMemory.layer({}),
           Layer.mock(Files, { scan: FilesDirect.scan, look: FilesDirect.look, identity: FilesDirect.identity }),
           Layer.mock(Journal, {
             id: "test",
+            counters: Effect.succeed(new Map()),
+            ruleset: () => Effect.void,
             unknown: (_source, _ruleset, found) => Effect.succeed(found),
             admit: (_ruleset, batch) =>
               Effect.sync(() => {
@@ -59,6 +67,7 @@ const start = Effect.gen(function* () {
           file: "config.yml",
           sources: [source],
           routes: [],
+          dispatch: "all",
           http: { host: "127.0.0.1", port: 0, token: Option.none() },
           monitor: { enabled: false, host: "127.0.0.1", port: 0 },
           log: { level: "INFO", format: "pretty", file: undefined, rotate: { size: 1, keep: 1 }, retain: 1 },

@@ -19,10 +19,14 @@ const sourceOf = (path: string, recursive: boolean): Source => ({
   include: ["**"],
   exclude: [],
   settle: 1000,
+  marker: null,
+  minAge: 0,
+  symlinks: "skip",
   watch: "auto",
   pollInterval: 2000,
   rescan: 300_000,
-  after: { _tag: "Keep" }
+  after: { _tag: "Keep" },
+  onDead: { _tag: "Keep" }
 })
 
 /** Watches a directory; answers once it does. */
