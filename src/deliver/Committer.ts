@@ -2,8 +2,7 @@
  * Group commit: one fiber drains the outcomes of all lanes into one transaction at a time.
  */
 import { Effect, Queue, Schedule, type Scope } from "effect"
-import type { Generation } from "../domain/Generation.ts"
-import { Journal, type Conclusion } from "../store/Journal.ts"
+import { Journal, type Concluded, type Conclusion } from "../store/Journal.ts"
 import { pause } from "./pause.ts"
 
 export interface Committer {
@@ -16,14 +15,14 @@ export interface Committer {
 }
 
 /**
- * `committed` is told of each batch once it is durable, with the generations that are to be disposed of.
+ * `committed` is told of each batch once it is durable, with what is to be done with source files then.
  */
 export const make = (options: {
   /** Whether more outcomes are to be expected at any moment, so that a commit may wait for them a little. */
   readonly busy: () => boolean
   /** How long, in milliseconds. */
   readonly gather: number
-  readonly committed: (batch: ReadonlyArray<Conclusion>, dispose: ReadonlyArray<Generation>) => Effect.Effect<void>
+  readonly committed: (batch: ReadonlyArray<Conclusion>, concluded: Concluded) => Effect.Effect<void>
 }): Effect.Effect<Committer, never, Journal | Scope.Scope> =>
   Effect.gen(function* () {
     const journal = yield* Journal
@@ -35,13 +34,13 @@ export const make = (options: {
       // a commit of 64 outcomes costs twice as much as one of 4: worth a moment while more are on their way
       if (options.busy()) yield* pause(options.gather)
       const batch = [first, ...(yield* Queue.takeUpTo(outcomes, largest - 1))]
-      const dispose = yield* journal.conclude(batch).pipe(
+      const concluded = yield* journal.conclude(batch).pipe(
         Effect.tapError((error) => Effect.logError(`${batch.length} outcomes wait to be recorded: ${error.reason}`)),
         // the lanes wait meanwhile, because the queue is bounded; nothing is forgotten
         Effect.retry(Schedule.exponential("100 millis", 2).pipe(Schedule.union(Schedule.spaced("10 seconds")))),
         Effect.orDie
       )
-      yield* options.committed(batch, dispose)
+      yield* options.committed(batch, concluded)
       unfinished -= batch.length
     })
 

@@ -26,6 +26,15 @@ export interface Task {
   readonly sync: boolean
   /** Tells the watchdog and the progress display that this many more bytes went out. Cheap; call it per chunk. */
   readonly progress: (bytes: number) => void
+  /** Tells the watchdog that it waits for others of its batch, or no longer. */
+  readonly hold?: (held: boolean) => void
+  /** It arrived: that counts, whatever becomes of the others of its batch. */
+  readonly settle?: (receipt: Receipt) => void
+  /**
+   * For what is done with the file here, such as compressing it, before the destination is asked for anything. No matter
+   * of a destination.
+   */
+  readonly preparing?: Preparing
   /** Bandwidth: to be awaited before so many bytes go out; undefined where there is no limit. */
   readonly pace: Pace | undefined
   /** Commits the final name that a conflict policy chose. Must be awaited before publishing under it. */
@@ -36,6 +45,13 @@ export interface Task {
    * when there is nothing left of it.
    */
   readonly note: (resume: string | null) => Effect.Effect<void, DeliveryError>
+}
+
+export interface Preparing {
+  /** It has begun, or goes on: keeps the watchdog quiet. Cheap. */
+  readonly beat: () => void
+  /** It is over, and so many bytes are going to be sent. */
+  readonly done: (size: number) => void
 }
 
 export interface Pace {
@@ -104,15 +120,20 @@ export interface Connection {
   readonly probe?: (task: ProbeTask) => Effect.Effect<ReadonlyArray<Finding>>
   /**
    * Several attempts at once, for a destination whose attempts are so short that the hand-over costs as much: first
-   * attempts only, with nothing to look for or to clear away. One exit for each task, in their order.
+   * attempts only, with nothing to look for or to clear away. One exit for each task, in their order; undefined: it was
+   * not begun, because the others took long.
    */
   readonly batch?: {
     readonly size: number
     /** How many of them may be under way at once. */
     readonly workers: number
+    /** Whether each of them takes one of the connections that the lane may have. */
+    readonly counted: boolean
     /** Whether this one is short enough. */
     readonly accepts: (delivery: Delivery) => boolean
-    readonly deliver: (tasks: ReadonlyArray<Task>) => Effect.Effect<ReadonlyArray<Exit.Exit<Receipt, DeliveryError>>>
+    readonly deliver: (
+      tasks: ReadonlyArray<Task>
+    ) => Effect.Effect<ReadonlyArray<Exit.Exit<Receipt, DeliveryError> | undefined>>
   }
 }
 

@@ -17,16 +17,18 @@ import {
 import { v7 as uuid } from "uuid"
 import { secretsFor } from "../config/Config.ts"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
-import type { Delivery } from "../domain/Delivery.ts"
+import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
 import * as Names from "../domain/Names.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { noSecrets, type Settings } from "../domain/Settings.ts"
 import { shown } from "../domain/Target.ts"
+import { FileFacts } from "../files/FileFacts.ts"
 import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
-import { Journal, type Conclusion, type JournalError } from "../store/Journal.ts"
+import { Deliveries } from "../store/Deliveries.ts"
+import { Journal, type Concluded, type Conclusion, type JournalError } from "../store/Journal.ts"
 import { asConfigured } from "./asConfigured.ts"
 import * as Bandwidth from "./Bandwidth.ts"
 import * as Committer from "./Committer.ts"
@@ -34,8 +36,13 @@ import { pause } from "./pause.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
 import { Dispatcher, type DispatcherEvent } from "./Dispatcher.ts"
 import * as Dispose from "./Dispose.ts"
+import * as Fields from "./Fields.ts"
 import * as Lane from "./Lane.ts"
+import * as Reopening from "./Reopening.ts"
 import { Signals } from "./Signals.ts"
+import * as Spool from "./transform/Spool.ts"
+import * as Transformer from "./transform/Transformer.ts"
+import * as Transforming from "./transform/Transforming.ts"
 
 /** How long what is under way may take to finish when the program is asked to stop. */
 const drainDeadline = Duration.seconds(10)
@@ -47,9 +54,17 @@ const make = Effect.gen(function* () {
   const settings = yield* CurrentSettings
   const context = yield* Effect.context<Journal>()
   const clock = yield* Effect.clock
+  const bytes = yield* FileFacts
   const temps = tempNames(journal.id)
   const bandwidth = yield* Bandwidth.make
-  const sync = (yield* SubscriptionRef.get(settings)).durability === "power"
+  const { db, durability } = yield* SubscriptionRef.get(settings)
+  const sync = durability === "power"
+  const spool = yield* Spool.make({
+    folder: `${db}.spool`,
+    journal: journal.id,
+    transformer: yield* Transformer.make,
+    deliveries: yield* Deliveries
+  })
   const events = yield* PubSub.sliding<DispatcherEvent>(1024)
   const fibers = yield* FiberSet.make<never, never>()
   // of its own, so that what a lane uses is closed after the drain, whenever the lane was opened
@@ -62,7 +77,7 @@ const make = Effect.gen(function* () {
         ({ sources }) => sources.find(({ path }) => path === directory)?.name ?? RelPath.basename(directory)
       )
   })
-  const lanes = new Map<string, { readonly lane: Lane.Lane; readonly destination: Option.Option<Destination> }>()
+  const lanes = new Map<string, Open>()
 
   /** Delivered, but not told of: a line for each file is for people who watch, in a rush a count serves them better. */
   let uncounted = 0
@@ -73,8 +88,9 @@ const make = Effect.gen(function* () {
     return count === 0 ? Effect.void : Effect.logInfo(`Delivered ${count} files`)
   })
 
-  const committed = (batch: ReadonlyArray<Conclusion>, disposing: ReadonlyArray<{ readonly id: number }>) =>
+  const committed = (batch: ReadonlyArray<Conclusion>, concluded: Concluded) =>
     Effect.gen(function* () {
+      yield* spool.concluded(batch)
       yield* PubSub.publishAll(events, batch.map(toEvent))
       const delivered = batch.filter((conclusion) => conclusion._tag === "Delivered").length
       const rush = delivered > 8 || uncounted > 0
@@ -91,14 +107,18 @@ const make = Effect.gen(function* () {
       for (const name of new Set(ended.map(({ delivery }) => delivery.target.lane))) {
         yield* lanes.get(name)?.lane.tidy ?? Effect.void
       }
-      if (disposing.length === 0) return
+      const disposing = concluded.dispose.length + concluded.dead.length
+      if (disposing === 0) return
       const moved = batch.flatMap((conclusion) =>
-        conclusion._tag === "Delivered" && conclusion.receipt.verified === "inode" && conclusion.delivery.sole
+        conclusion._tag === "Delivered" &&
+        conclusion.receipt.verified === "inode" &&
+        conclusion.delivery.sole &&
+        conclusion.delivery.generation.marker === null
           ? [conclusion.delivery.generation.id]
           : []
       )
       yield* dispose.moved(moved)
-      if (moved.length < disposing.length) yield* dispose.wake
+      if (moved.length < disposing) yield* dispose.wake
     })
 
   const committer = yield* Committer.make({
@@ -129,33 +149,39 @@ const make = Effect.gen(function* () {
         })
       }
       const temp = (attempt: number) => temps(delivery.id, attempt)
-      return Effect.succeed({
+      const known = Option.getOrElse(secrets, () => noSecrets)
+      return Effect.map(Fields.rendered(current, delivery, known, bytes), (secrets) => ({
         delivery: asConfigured(current, delivery),
-        secrets: Option.getOrElse(secrets, () => noSecrets),
+        secrets,
         temp: temp(delivery.attempts),
         stale:
           delivery.attempts === 0 ? none : Array.from({ length: delivery.attempts }, (_, attempt) => temp(attempt)),
         idempotencyKey: `${journal.id}-${delivery.id}`,
         sync,
         progress: watcher.progress,
+        hold: watcher.held,
+        settle: watcher.settle,
+        preparing: watcher.preparing,
         pace: bandwidth.pace(delivery, watcher),
         choose: (name) => Effect.mapError(journal.choose(delivery.id, name), toTransient),
         note: (resume) => Effect.mapError(journal.note(delivery.id, resume), toTransient)
-      })
+      }))
     })
 
   const open = (name: string) =>
     Effect.gen(function* () {
       const destination = yield* destinations.get(schemeOf(name))
       const concurrency = concurrencyOf(yield* SubscriptionRef.get(settings), name)
-      const connection = yield* Option.match(destination, {
-        onNone: () => Effect.succeed(noDestination(name)),
-        onSome: (found) => Scope.extend(found.open(name, { concurrency, sync }), lanesScope)
-      })
+      const connect = (concurrency: number) =>
+        Option.match(destination, {
+          onNone: () => Effect.succeed(noDestination(name)),
+          onSome: (found) => found.open(name, { concurrency, sync })
+        })
+      const { connection, reopen } = yield* Scope.extend(Reopening.make(connect(concurrency)), lanesScope)
       const lane = yield* Lane.make({
         lane: name,
         concurrency,
-        connection,
+        connection: Transforming.wrap(connection, spool),
         task: taskFor,
         limited: bandwidth.limits,
         conclude: (outcomes) => {
@@ -174,9 +200,28 @@ const make = Effect.gen(function* () {
           )
         }
       }).pipe(Scope.extend(lanesScope), Effect.provide(context))
-      lanes.set(name, { lane, destination })
+      lanes.set(name, {
+        lane,
+        destination,
+        concurrency,
+        resize: (next) => Effect.zipRight(reopen(connect(next)), lane.resize(next))
+      })
       yield* FiberSet.run(fibers, lane.run)
     })
+
+  /** Lanes follow the config: those that it does not change go on as they are, and nothing that is under way stops. */
+  const adjust = (current: Settings) =>
+    Effect.forEach(
+      Array.from(lanes),
+      ([name, one]) => {
+        const concurrency = concurrencyOf(current, name)
+        const resized = concurrency === one.concurrency ? Effect.void : one.resize(concurrency)
+        lanes.set(name, { ...one, concurrency })
+        // what was wrong may have been put right
+        return Effect.zipRight(resized, one.lane.probe)
+      },
+      { discard: true }
+    )
 
   const opening = yield* Effect.makeSemaphore(1)
 
@@ -221,6 +266,12 @@ const make = Effect.gen(function* () {
   yield* FiberSet.run(fibers, Effect.withSpan(committer.run, "Dispatcher.commit"))
   yield* FiberSet.run(fibers, Effect.withSpan(dispose.run, "Dispatcher.dispose"))
   yield* FiberSet.run(fibers, Stream.runForEach(signals.lanes, notify).pipe(Effect.zipRight(Effect.never)))
+  yield* FiberSet.run(
+    fibers,
+    Stream.runForEach(settings.changes, (current) => opening.withPermits(1)(adjust(current))).pipe(
+      Effect.zipRight(Effect.never)
+    )
+  )
   yield* notify((yield* Effect.orDie(journal.backlog)).map(({ lane }) => lane))
 
   yield* FiberSet.run(fibers, Effect.forever(Effect.delay(tellCount, "5 seconds")))
@@ -257,8 +308,18 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<Dispatcher, never, CurrentSettings | Destinations | Files | Journal | Signals> =
-  Layer.scoped(Dispatcher, make)
+export const layer: Layer.Layer<
+  Dispatcher,
+  never,
+  CurrentSettings | Deliveries | Destinations | FileFacts | Files | Journal | Signals
+> = Layer.scoped(Dispatcher, make)
+
+interface Open {
+  readonly lane: Lane.Lane
+  readonly destination: Option.Option<Destination>
+  readonly concurrency: number
+  readonly resize: (concurrency: number) => Effect.Effect<void>
+}
 
 const toTransient = (error: JournalError): TransientError =>
   new TransientError({ reason: error.reason, cause: Option.some(error) })
@@ -321,7 +382,8 @@ const logEntry = (outcome: Lane.Outcome, destination: Option.Option<Destination>
     created: new Date(now).toISOString(),
     file_created: isoOrNull(generation.born),
     file_modified: isoOrNull(generation.mtime),
-    sha256: receipt?.sha256 ?? null,
+    sha256: receipt?.sourceSha256 ?? receipt?.sha256 ?? null,
+    ...sentOf(receipt),
     verified: receipt?.verified ?? null,
     route: delivery.route,
     attempts: delivery.attempts + 1,
@@ -329,6 +391,12 @@ const logEntry = (outcome: Lane.Outcome, destination: Option.Option<Destination>
     delivery: delivery.id
   }
 }
+
+/** Null where the source itself was sent. */
+const sentOf = (receipt: Receipt | undefined): Pick<LogEntry, "sent_size" | "sent_sha256"> =>
+  receipt?.sourceSha256 === undefined
+    ? { sent_size: null, sent_sha256: null }
+    : { sent_size: receipt.bytes, sent_sha256: receipt.sha256 }
 
 /** A file's time can be beyond what a date can hold. */
 const isoOrNull = (time: number): string | null => {

@@ -1,20 +1,29 @@
 /**
- * What happens to a source file when all its targets have proved that they have it.
+ * What happens to a source file when nothing more is to be sent of it: all its targets have proved that they have it, or
+ * one of them never will.
+ *
+ * The intent is in the journal before anything is touched, and is taken out when it is carried out, so that a process
+ * that is killed anywhere between does it once more. That finds what was done before: the names that a file has on its
+ * way are made from the generation, and so are those of its templates, whose now is the time of the intent.
  */
 import { Clock, Effect, Schedule, type Scope } from "effect"
-import type { Generation, GenerationId } from "../domain/Generation.ts"
+import { noFacts, type Facts } from "../domain/Facts.ts"
+import type { Found, Generation, GenerationId } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { Files } from "../files/Files.ts"
+import { asidePath } from "../files/dispose.ts"
+import { FileFacts } from "../files/FileFacts.ts"
+import { Files, type DisposeJob, type DisposeResult } from "../files/Files.ts"
 import * as Template from "../route/Template.ts"
-import { Journal } from "../store/Journal.ts"
+import { Journal, type Disposal, type JournalError } from "../store/Journal.ts"
+import * as Retention from "./Retention.ts"
 
 export interface Dispose {
-  /** These sources were moved to their only target: they are where they belong already. */
+  /** These sources were moved to their only target, and have no marker: they are where they belong already. */
   readonly moved: (ids: ReadonlyArray<GenerationId>) => Effect.Effect<void>
   /** There are committed intents. */
   readonly wake: Effect.Effect<void>
   readonly idle: Effect.Effect<boolean>
-  /** Carries out what the journal says is to be disposed of, for ever. */
+  /** Carries out what the journal says is to be disposed of, for ever; and removes what was archived long enough ago. */
   readonly run: Effect.Effect<never>
 }
 
@@ -22,36 +31,116 @@ export const make = (options: {
   readonly sync: boolean
   /** The name of the source with that directory, for templates. */
   readonly sourceName: (directory: string) => Effect.Effect<string>
-}): Effect.Effect<Dispose, never, Files | Journal | Scope.Scope> =>
+}): Effect.Effect<Dispose, never, FileFacts | Files | Journal | Scope.Scope> =>
   Effect.gen(function* () {
     const files = yield* Files
     const journal = yield* Journal
+    const bytes = yield* FileFacts
     const bell = yield* Effect.makeLatch(true)
     let working = true
     /** How often it was asked for. */
     let wakes = 0
 
-    const dispose = (generation: Generation) =>
+    const jobOf = ({ marker, path, source, stamp }: Generation): DisposeJob => ({
+      root: source,
+      path,
+      stamp,
+      marker,
+      sync: options.sync
+    })
+
+    /** What a template asks for and nobody has learnt is read now, from wherever a process that was killed left it. */
+    const factsFor = ({ facts, generation }: Disposal, needs: Template.Needs) =>
       Effect.gen(function* () {
-        const { after, path, source, stamp } = generation
-        if (after._tag === "Keep") return { id: generation.id, note: null }
-        if (after._tag === "Delete") return yield* files.remove(source, path, stamp, options.sync)
-        const template = yield* Template.compile(after.template)
-        const to = template.render({
-          path,
-          source: yield* options.sourceName(source),
-          time: yield* Clock.currentTimeMillis
+        const known = facts ?? noFacts
+        const lacks = { mime: needs.mime && known.mime === null, sha256: needs.sha256 && known.sha256 === null }
+        if (!(lacks.mime || lacks.sha256)) return known
+        const { path, source, stamp } = generation
+        const found = yield* files.look(source, [asidePath(path, source, stamp), path])
+        const at: Found | undefined = found.find((one) => one !== null) ?? undefined
+        if (at === undefined) return known
+        const read = bytes.of(source, at)
+        const learnt = Effect.gen(function* () {
+          return {
+            ...known,
+            mime: lacks.mime ? yield* read.mime : known.mime,
+            sha256: lacks.sha256 ? yield* read.sha256 : known.sha256
+          } satisfies Facts
         })
-        return yield* files.archive(source, path, stamp, to, options.sync)
-      }).pipe(
-        Effect.catchAll((error) =>
-          Effect.succeed({
-            note: `The source file ${RelPath.display(generation.path)} was left where it is: ${error.message}`
+        // one that is on its way must not be left there
+        return yield* at.path === path ? learnt : Effect.orElseSucceed(learnt, () => known)
+      })
+
+    /** Where the templates of the source's config send it; and the directory that it can't leave. */
+    const placeOf = (disposal: Disposal, text: string) =>
+      Effect.gen(function* () {
+        const { generation, origin, since } = disposal
+        const template = yield* Template.compile(text)
+        const path = template.render({
+          path: origin.path,
+          source: yield* options.sourceName(origin.source),
+          time: since,
+          size: generation.size,
+          mtime: generation.mtime,
+          facts: yield* factsFor(disposal, template.needs)
+        })
+        return { path, root: template.root }
+      })
+
+    const left = ({ path }: Generation, why: string): DisposeResult => ({
+      note: `The source file ${RelPath.display(path)} was left where it is: ${why}`,
+      moved: null,
+      warning: null
+    })
+
+    /** Answers where it was moved to, if it was. */
+    const act = (disposal: Disposal) =>
+      Effect.gen(function* () {
+        const { because, generation } = disposal
+        const { after, onDead } = generation
+        if (because === "done" && after._tag === "Delete")
+          return { ...(yield* files.remove(jobOf(generation))), root: "" }
+        const text =
+          because === "done"
+            ? after._tag === "Archive"
+              ? after.template
+              : null
+            : onDead?._tag === "Move"
+              ? onDead.template
+              : null
+        if (text === null) return { note: null, moved: null, warning: null, root: "" }
+        const to = yield* placeOf(disposal, text)
+        return { ...(yield* files.archive(jobOf(generation), to.path)), root: to.root }
+      }).pipe(Effect.catchAll((error) => Effect.succeed({ ...left(disposal.generation, error.message), root: "" })))
+
+    /** Answers what is still to be recorded; null: nothing. */
+    const dispose = (disposal: Disposal) =>
+      Effect.gen(function* () {
+        const { because, generation } = disposal
+        const { after, id } = generation
+        const { moved, note, root, warning } = yield* act(disposal)
+        for (const line of [note, warning]) if (line !== null) yield* Effect.logWarning(line)
+        if (because === "dead") {
+          if (note !== null) return { id, note }
+          if (moved === null) return { id, note: `The source file ${RelPath.display(generation.path)} was gone` }
+          const directory = moved.path.slice(0, moved.path.lastIndexOf("/")) || "/"
+          yield* journal.moved(id, {
+            source: directory,
+            path: RelPath.basename(moved.path),
+            stamp: moved.stamp,
+            marker: moved.marker === null ? null : RelPath.basename(moved.marker.path)
           })
-        ),
-        Effect.tap(({ note }) => (note === null ? Effect.void : Effect.logWarning(note))),
-        Effect.map(({ note }) => ({ id: generation.id, note }))
-      )
+          yield* Effect.logInfo(
+            `${RelPath.display(generation.path)} could not be delivered everywhere, and was moved to ${RelPath.display(moved.path)}`
+          )
+          return null
+        }
+        if (note === null && moved !== null && after._tag === "Archive" && after.keepFor !== undefined) {
+          const until = (yield* Clock.currentTimeMillis) + after.keepFor
+          yield* journal.archived(id, moved.path, Retention.identityOf(moved, root), until)
+        }
+        return { id, note }
+      })
 
     const step = Effect.gen(function* () {
       yield* bell.await
@@ -59,13 +148,16 @@ export const make = (options: {
       working = true
       const asked = wakes
       for (;;) {
-        const generations = yield* journal.disposals(batchSize)
-        if (generations.length === 0) break
-        yield* journal.disposed(yield* Effect.forEach(generations, dispose, { concurrency: 8 }))
+        const disposals = yield* journal.disposals(batchSize)
+        if (disposals.length === 0) break
+        const results = yield* Effect.forEach(disposals, dispose, { concurrency: 8 })
+        yield* journal.disposed(results.filter((one) => one !== null))
       }
       working = wakes !== asked
     }).pipe(
-      Effect.tapError((error) => Effect.logError(`Sources wait to be removed or archived: ${error.reason}`)),
+      Effect.tapError((error: JournalError) =>
+        Effect.logError(`Sources wait to be removed, archived or moved: ${error.reason}`)
+      ),
       Effect.retry(Schedule.spaced("5 seconds").pipe(Schedule.tapInput(() => bell.open))),
       Effect.orDie
     )
@@ -83,7 +175,17 @@ export const make = (options: {
         bell.open
       ),
       idle: Effect.sync(() => !working),
-      run: Effect.forever(step)
+      // what a cancelled delivery was the last to hold up, nobody tells of
+      run: Effect.all(
+        [
+          Effect.forever(step),
+          Effect.forever(Effect.delay(bell.open, "5 minutes")),
+          Retention.run(files, journal, options.sync)
+        ],
+        {
+          concurrency: "unbounded"
+        }
+      ).pipe(Effect.zipRight(Effect.never))
     }
   })
 

@@ -2,13 +2,26 @@
  * A lane: all deliveries that share a fate. A bounded queue fed from the journal as it has room, workers, a watchdog,
  * and a breaker: while the destination as a whole is unusable, nothing is sent but a probe from time to time.
  */
-import { Array as Arr, Cause, Clock, Effect, Exit, Fiber, Option, Queue, Random, Schedule, type Scope } from "effect"
+import {
+  Array as Arr,
+  Cause,
+  Clock,
+  Effect,
+  Exit,
+  Fiber,
+  FiberSet,
+  Option,
+  Queue,
+  Random,
+  Schedule,
+  type Scope
+} from "effect"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import { LaneDownError, TransientError, type CrowdedError, type DeliveryError } from "../domain/DeliveryError.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { location, shown } from "../domain/Target.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
-import type { Connection, Task } from "./Destination.ts"
+import type { Connection, Preparing, Task } from "./Destination.ts"
 import type { LaneStatus, Sending } from "./Dispatcher.ts"
 import { pause } from "./pause.ts"
 import { delayAfter, probes, schedule } from "./Retry.ts"
@@ -33,6 +46,10 @@ export interface Watcher {
   readonly progress: (bytes: number) => void
   /** It is held back (or no longer) by a limit of ours, which is no silence of the destination. */
   readonly held: (held: boolean) => void
+  /** It arrived, whatever becomes of the others of its batch. */
+  readonly settle: (receipt: Receipt) => void
+  /** What is done with the file before anything is sent. */
+  readonly preparing: Preparing
   readonly ended: () => boolean
 }
 
@@ -55,6 +72,10 @@ export interface Lane {
   readonly idle: Effect.Effect<boolean>
   /** Down, and not for the first moment only. */
   readonly stuck: Effect.Effect<boolean>
+  /** The config lets it have another number of deliveries under way at once. What is under way goes on. */
+  readonly resize: (concurrency: number) => Effect.Effect<void>
+  /** The config has changed: a lane that is down is tried now. */
+  readonly probe: Effect.Effect<void>
   /** Takes nothing new, gives back what was not begun, and waits for what is under way. */
   readonly drain: Effect.Effect<void>
   /** All its fibers; ends only by a defect. */
@@ -79,7 +100,13 @@ const answered: ReadonlySet<DeliveryError["_tag"]> = new Set([
 const patience = 60
 
 /** Of what is no attempt. */
-const unwatched: Watcher = { progress: () => undefined, held: () => undefined, ended: () => false }
+const unwatched: Watcher = {
+  progress: () => undefined,
+  held: () => undefined,
+  settle: () => undefined,
+  preparing: { beat: () => undefined, done: () => undefined },
+  ended: () => false
+}
 
 type Result = Exit.Exit<Receipt, DeliveryError>
 
@@ -90,13 +117,20 @@ interface Attempt {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   timedOut: boolean
   ended: boolean
+  /** What is known before its batch has ended. */
+  receipt: Receipt | undefined
   /** How many of its chunks are held back by a limit of ours. */
   held: number
+  /** The file is being prepared here, and the destination was not asked for anything yet. */
+  preparing: boolean
+  /** How often it was told that this goes on. */
+  beats: number
 }
 
 export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal | Scope.Scope> =>
   Effect.gen(function* () {
-    const { concurrency, connection, lane } = options
+    const { connection, lane } = options
+    let { concurrency } = options
     const journal = yield* Journal
     const clock = yield* Effect.clock
     const { batch } = connection
@@ -109,7 +143,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     /** Places that are being written, each with the deliveries that came for it meanwhile. */
     const busy = new Map<string, Array<Delivery>>()
     const attempts = new Map<number, Attempt>()
-    const seen = new WeakMap<Attempt, { readonly bytes: number; readonly at: number }>()
+    const seen = new WeakMap<Attempt, { readonly bytes: number; readonly beats: number; readonly at: number }>()
     const permits = yield* Effect.makeSemaphore(concurrency)
     const width = Width.make(concurrency)
     const suspects = Suspects.make()
@@ -196,7 +230,15 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
 
     // sending
 
-    const work: Effect.Effect<void> = Effect.flatMap(Queue.takeBetween(queue, 1, batch?.size ?? 1), (taken) => {
+    /** All workers are to have something to do. */
+    const share =
+      batch === undefined
+        ? () => 1
+        : () => Math.min(batch.size, Math.max(1, Math.ceil(size() / Math.max(1, batch.workers))))
+
+    const take = Effect.suspend(() => Queue.takeBetween(queue, 1, share()))
+
+    const work: Effect.Effect<void> = Effect.flatMap(take, (taken) => {
       const deliveries = Array.from(taken)
       if (down !== undefined || draining) {
         return Effect.flatMap(Queue.takeAll(queue), (others) => giveBack([...deliveries, ...others]))
@@ -214,37 +256,49 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
                 !options.limited(one)
             )
       return Effect.zipRight(
-        together.length === 0 ? Effect.void : attemptAll(together),
+        together.length === 0
+          ? Effect.void
+          : batch?.counted === true
+            ? inLine(together, attemptAll(together))
+            : attemptAll(together),
         Effect.zipRight(
           // those that take longer don't wait for each other in the order in which they were taken
           alone.length === 1 && alone[0] !== undefined
-            ? inLine(alone[0])
-            : Effect.forEach(alone, inLine, { concurrency: "unbounded", discard: true }),
+            ? inLine(alone, attempt(alone[0]))
+            : Effect.forEach(alone, (one) => inLine([one], attempt(one)), { concurrency: "unbounded", discard: true }),
           Effect.suspend(() => (crowded && size() < capacity / 2 ? roomy.open : Effect.void))
         )
       )
     })
 
-    const inLine = (delivery: Delivery): Effect.Effect<void> =>
+    const inLine = (deliveries: ReadonlyArray<Delivery>, run: Effect.Effect<void>): Effect.Effect<void> =>
       Effect.suspend(() => {
-        let waits = true
-        lined += 1
+        let waiting = deliveries.length
+        lined += waiting
         const begun = () => {
-          if (waits) lined -= 1
-          waits = false
+          lined -= waiting
+          waiting = 0
         }
         return permits
           .withPermits(1)(
             Effect.suspend(() => {
-              // it may have waited for long
-              const late = down !== undefined || draining
-              const next = late ? Effect.ensuring(giveBack([delivery]), Effect.sync(begun)) : attempt(delivery)
-              if (!late) begun()
-              return next
+              // they may have waited for long
+              if (down !== undefined || draining) return Effect.ensuring(giveBack(deliveries), Effect.sync(begun))
+              begun()
+              return run
             })
           )
           .pipe(Effect.ensuring(Effect.sync(begun)))
       })
+
+    const slots = yield* FiberSet.make<void, never>()
+    let slotCount = 0
+    /** As many as may be under way; those that are too many find nothing to do. */
+    const fill = Effect.suspend(() => {
+      const missing = Math.max(concurrency, connection.batch?.workers ?? 0) - slotCount
+      slotCount += Math.max(0, missing)
+      return Effect.replicateEffect(FiberSet.run(slots, slot), Math.max(0, missing), { discard: true })
+    }).pipe(Effect.annotateLogs({ lane }))
 
     /** A worker after the other: the watchdog interrupts one to end its attempt. */
     const slot = Effect.forever(
@@ -287,7 +341,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         fiber,
         timedOut: false,
         ended: false,
-        held: 0
+        receipt: undefined,
+        held: 0,
+        preparing: false,
+        beats: 0
       }
       attempts.set(delivery.id, entry)
       return entry
@@ -296,7 +353,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     /** Runs what the watchdog may interrupt, and writes down what came of it, come what may. */
     const supervise = (
       deliveries: ReadonlyArray<Delivery>,
-      run: (entries: ReadonlyArray<Attempt>) => Effect.Effect<ReadonlyArray<Result>>
+      run: (entries: ReadonlyArray<Attempt>) => Effect.Effect<ReadonlyArray<Result | undefined>>
     ): Effect.Effect<void> => {
       const mine = deliveries.filter(reserve)
       if (mine.length === 0) return Effect.void
@@ -308,13 +365,17 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
               entry.ended = true
               attempts.delete(entry.delivery.id)
             }
-            const results = Exit.isSuccess(exit) ? exit.value : entries.map(() => Exit.failCause(exit.cause))
+            const results = entries.map((entry, index): Result | undefined => {
+              if (entry.receipt !== undefined) return Exit.succeed(entry.receipt)
+              return Exit.isSuccess(exit) ? exit.value[index] : Exit.failCause(exit.cause)
+            })
+            const settled = entries.some((entry) => entry.receipt !== undefined)
             const timedOut = entries.some((entry) => entry.timedOut)
             // who was interrupted for the time-out of another has no other reason either
             if (timedOut) for (const entry of entries) entry.timedOut = true
             const concluded = concludeAll(entries, results)
             // a fiber that was interrupted for its time-out would be interrupted again right here
-            return Effect.ensuring(timedOut ? concluded : restore(concluded), free(mine))
+            return Effect.ensuring(timedOut || settled ? concluded : restore(concluded), free(mine))
           })
         })
       )
@@ -344,6 +405,20 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         held: (held) => {
           entry.held += held ? 1 : -1
         },
+        preparing: {
+          beat: () => {
+            entry.preparing = true
+            entry.beats += 1
+          },
+          done: (size) => {
+            entry.preparing = false
+            entry.beats += 1
+            entry.sending.size = size
+          }
+        },
+        settle: (receipt) => {
+          entry.receipt = receipt
+        },
         ended: () => entry.ended
       })
 
@@ -356,13 +431,23 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           : connection.deliver(task)
       )
 
-    const concludeAll = (entries: ReadonlyArray<Attempt>, results: ReadonlyArray<Result>): Effect.Effect<void> =>
+    /** What arrived comes first: of what did not, nothing is written down where the program is being ended. */
+    const concludeAll = (
+      entries: ReadonlyArray<Attempt>,
+      results: ReadonlyArray<Result | undefined>
+    ): Effect.Effect<void> =>
       Effect.gen(function* () {
         const outcomes: Array<Outcome> = []
+        const failures: Array<readonly [Attempt, Cause.Cause<DeliveryError>]> = []
+        const unbegun: Array<Delivery> = []
         for (const [index, entry] of entries.entries()) {
-          const result = results[index] ?? Exit.die(new Error("The destination answered too few results"))
+          const result = results[index]
+          if (result === undefined) {
+            unbegun.push(entry.delivery)
+            continue
+          }
           if (Exit.isFailure(result)) {
-            outcomes.push(yield* failureOf(entry, result.cause))
+            failures.push([entry, result.cause])
             continue
           }
           delivered += 1
@@ -371,7 +456,11 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           const { delivery, sending } = entry
           outcomes.push({ _tag: "Delivered", delivery, receipt: result.value, started: sending.started })
         }
-        yield* options.conclude(outcomes)
+        if (outcomes.length > 0) yield* options.conclude(outcomes)
+        yield* giveBack(unbegun)
+        if (failures.length > 0) {
+          yield* options.conclude(yield* Effect.forEach(failures, ([entry, cause]) => failureOf(entry, cause)))
+        }
       })
 
     const failureOf = (entry: Attempt, cause: Cause.Cause<DeliveryError>): Effect.Effect<Outcome> =>
@@ -380,7 +469,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         const ended = clock.unsafeCurrentTimeMillis()
         const error = yield* errorOf(cause, entry)
         // whatever else went wrong, the destination has answered
-        if (answered.has(error._tag) && !entry.timedOut) yield* recovered
+        if (answered.has(error._tag) && !entry.timedOut && !entry.preparing) yield* recovered
         const { started } = entry.sending
         const fields = { _tag: "NotDelivered" as const, delivery, reason: error.reason, started, ended }
         switch (error._tag) {
@@ -403,7 +492,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             return { ...fields, state: "BLOCKED", due, counts: false }
           }
           case "TransientError":
-            return yield* again(fields, error.retryAfter, true)
+            return yield* again(fields, error.retryAfter, error.counts ?? true)
           case "AmbiguousError":
             failed += 1
             return { ...fields, state: "AMBIGUOUS", due: null, counts: true }
@@ -442,9 +531,12 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       const expected = Cause.failureOption(cause)
       if (Option.isSome(expected)) return Effect.succeed(expected.value)
       if (entry.timedOut) {
+        const what = entry.preparing
+          ? `while ${entry.sending.file} was prepared for ${entry.sending.destination}`
+          : `with ${entry.sending.destination}`
         return Effect.succeed(
           new TransientError({
-            reason: `No progress for ${entry.timeout / 1000} s with ${entry.sending.destination}: given up for now`,
+            reason: `No progress for ${entry.timeout / 1000} s ${what}: given up for now`,
             cause: Option.none()
           })
         )
@@ -520,9 +612,11 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       const now = yield* Clock.currentTimeMillis
       yield* widen
       for (const entry of attempts.values()) {
-        if (entry.held > 0 || entry.sending.bytes !== seen.get(entry)?.bytes)
-          seen.set(entry, { bytes: entry.sending.bytes, at: now })
-        else if (now - (seen.get(entry)?.at ?? now) >= entry.timeout + grace && !entry.timedOut) {
+        const { beats, sending } = entry
+        const last = seen.get(entry)
+        if (entry.held > 0 || sending.bytes !== last?.bytes || beats !== last.beats)
+          seen.set(entry, { bytes: sending.bytes, beats, at: now })
+        else if (now - last.at >= entry.timeout + grace && !entry.timedOut) {
           entry.timedOut = true
           yield* Fiber.interruptFork(entry.fiber)
         }
@@ -579,6 +673,17 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           queued <= 0 && lined === 0 && attempts.size === 0 && busy.size === 0 && (exhausted || down !== undefined)
       ),
       stuck: Effect.sync(() => down !== undefined && down.failures >= 3),
+      resize: (next) =>
+        Effect.suspend(() => {
+          concurrency = next
+          width.resize(next)
+          return Effect.zipRight(permits.resize(width.limit()), fill)
+        }),
+      probe: Effect.suspend(() => {
+        if (down === undefined) return Effect.void
+        down = { ...down, probe: 0 }
+        return Effect.ignoreLogged(journal.unblock(lane)).pipe(Effect.zipRight(up.open), Effect.zipRight(bell.open))
+      }),
       drain: Effect.gen(function* () {
         draining = true
         yield* Effect.all([bell.open, roomy.open, up.open])
@@ -590,7 +695,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           Effect.withSpan(Effect.forever(feed), "Lane.feed"),
           Effect.withSpan(Effect.forever(watch), "Lane.watchdog"),
           Effect.withSpan(sweeper.run, "Lane.sweep"),
-          ...Array.from({ length: Math.max(concurrency, batch?.workers ?? 0) }, () => slot)
+          Effect.zipRight(fill, FiberSet.join(slots))
         ],
         {
           concurrency: "unbounded",

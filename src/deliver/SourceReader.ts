@@ -2,19 +2,20 @@
  * Reads the source of a delivery, once, from one descriptor, and proves that what was read is the generation that was
  * accepted.
  *
- * The file is opened without following a link and without blocking on a FIFO, and its `fstat` must give the
- * generation's stamp. The same look is taken again after the last byte was read and before that byte is handed on: a
+ * The file is opened without blocking on a FIFO and without following a link out of the source, and its `fstat` must
+ * give the generation's stamp. The same look is taken again after the last byte was read and before that byte is handed on: a
  * protocol that cannot take an upload back is cut short instead of completed with a torn file. Never more bytes are
  * sent than the generation has.
  */
 import { createHash } from "node:crypto"
-import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from "node:fs"
-import { open as openFile, statfs, type FileHandle } from "node:fs/promises"
+import { closeSync, fstatSync, readSync, type BigIntStats } from "node:fs"
+import { statfs, type FileHandle } from "node:fs/promises"
 import { Readable } from "node:stream"
 import { Effect, Option, type Scope } from "effect"
 import { SourceChangedError, SourceGoneError, TransientError } from "../domain/DeliveryError.ts"
 import { stamp, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
+import { openSource, openSourceHandle } from "../files/links.ts"
 import type { Pace } from "./Destination.ts"
 
 /** What can be wrong with a source. `TransientError`: no descriptor left, or the disk failed to answer. */
@@ -47,11 +48,23 @@ export interface SourceReader {
    */
   readonly read: (length: number, flow: Flow) => Effect.Effect<Uint8Array, SourceError>
   /**
-   * The file, from where {@link skip} has left it, as a back-pressured stream of chunks of 256 KiB at most, between
+   * The file, from where {@link skip} has left it, as a back-pressured stream of chunks of 1 MiB at most, between
    * `before` and `after`; one chunk at most is read ahead. To be taken once. It fails with a {@link SourceError}, and
    * it ends with the scope at the latest.
+   *
+   * `drains`: whoever takes it has done with a chunk before it takes the next but one, as a socket has that it is piped
+   * into. The memory of a chunk is then used again.
+   *
+   * `lent`: for whoever says of each chunk when it has done with it, by putting it back there.
    */
-  readonly stream: (options: Flow & { readonly before?: Uint8Array; readonly after?: Uint8Array }) => Readable
+  readonly stream: (
+    options: Flow & {
+      readonly before?: Uint8Array
+      readonly after?: Uint8Array
+      readonly drains?: boolean
+      readonly lent?: Array<Uint8Array>
+    }
+  ) => Readable
   /** Why the stream failed, where the source was to blame: what a protocol library makes of it says less. */
   readonly failure: () => Option.Option<SourceError>
   /** Whether any byte was handed on. */
@@ -95,7 +108,7 @@ export const open: (generation: Generation) => Effect.Effect<SourceReader, Sourc
 const handleOf = (generation: Generation): Effect.Effect<FileHandle, SourceError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.tryPromise({
-      try: () => openFile(pathOf(generation), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+      try: () => openSourceHandle(generation.source, generation.path),
       catch: (error) => openError(generation, error)
     }),
     // a failure to close a descriptor that was only read from loses nothing
@@ -145,10 +158,7 @@ export const peek = (
  * a few direct calls are several times faster than as many hops through the thread pool; a file system on a network
  * could hold up everything by them.
  */
-export const whole = (
-  generation: Generation,
-  flow: Flow
-): Effect.Effect<{ readonly content: Uint8Array; readonly sent: Sent }, SourceError> =>
+export const whole = (generation: Generation, flow: Flow): Effect.Effect<Whole, SourceError> =>
   Effect.suspend(() => {
     const device = generation.stamp.slice(0, generation.stamp.indexOf(":"))
     const local = generation.size <= directly && flow.pace === undefined ? nearby.get(device) : false
@@ -178,6 +188,26 @@ export const whole = (
     )
   })
 
+/**
+ * The same at once. Undefined where that could hold up everything, or where anything is not as it should be: {@link whole}
+ * then says what.
+ */
+export const wholeNow = (generation: Generation): Whole | undefined => {
+  const device = generation.stamp.slice(0, generation.stamp.indexOf(":"))
+  if (generation.size > directly || nearby.get(device) !== true) return undefined
+  try {
+    const content = readDirectly(generation)
+    return { content, sent: { bytes: content.byteLength, sha256: createHash("sha256").update(content).digest("hex") } }
+  } catch {
+    return undefined
+  }
+}
+
+export interface Whole {
+  readonly content: Uint8Array
+  readonly sent: Sent
+}
+
 /** Up to this size a read takes less than a hop. */
 const directly = 64 * 1024
 
@@ -196,7 +226,7 @@ const isNearby = (folder: string): Effect.Effect<boolean> =>
   )
 
 const readDirectly = (generation: Generation): Uint8Array => {
-  const file = openSync(pathOf(generation), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  const file = openSource(generation.source, generation.path)
   try {
     check(generation, fstatSync(file, { bigint: true }))
     const content = Buffer.allocUnsafe(generation.size)
@@ -216,6 +246,14 @@ const readDirectly = (generation: Generation): Uint8Array => {
 export const describe = (generation: Generation): string => RelPath.display(`${generation.source}/${generation.path}`)
 
 const chunkSize = 256 * 1024
+const smallestChunk = 64 * 1024
+const largestChunk = 1024 * 1024
+
+/** Large ones cost less, but a slow line is to show that it moves; `took`: the last one, in milliseconds. */
+const nextSize = (size: number, most: number, took: number): number => {
+  if (took < 20) return Math.min(most, size * 2)
+  return took > 500 ? Math.max(smallestChunk, size / 2) : size
+}
 
 class Reader {
   failure: Option.Option<SourceError> = Option.none()
@@ -241,18 +279,19 @@ class Reader {
   }
 
   async read(length: number, { pace, progress }: Flow): Promise<Uint8Array> {
-    const parts: Array<Uint8Array> = []
-    const end = Math.min(this.bytes + length, this.generation.size)
-    while (this.bytes < end) {
-      const chunk = await this.next(Math.min(chunkSize, pace?.chunk() ?? chunkSize, end - this.bytes))
+    const part = Buffer.allocUnsafeSlow(Math.min(length, this.generation.size - this.bytes))
+    let at = 0
+    while (at < part.byteLength) {
+      const most = Math.min(chunkSize, pace?.chunk() ?? chunkSize, part.byteLength - at)
+      const chunk = await this.next(most, part.subarray(at))
       if (chunk === undefined) break
       await pace?.wait(chunk.byteLength)
       this.begun = true
       progress(chunk.byteLength)
-      parts.push(chunk)
+      at += chunk.byteLength
     }
     await this.finishIfLast()
-    return joined(parts)
+    return part.subarray(0, at)
   }
 
   fail(error: unknown): SourceError {
@@ -271,21 +310,35 @@ class Reader {
   }
 
   stream(options: Parameters<SourceReader["stream"]>[0]): Readable {
+    const buffers =
+      options.drains === true ? [Buffer.allocUnsafeSlow(largestChunk), Buffer.allocUnsafeSlow(largestChunk)] : []
+    let size = chunkSize
+    let turn = 0
+    const most = options.drains === true ? largestChunk : chunkSize
+    let last = performance.now()
     const pull = async (body: Readable) => {
       if (this.complete) return
       const before = this.begun ? undefined : options.before
-      const chunk = await this.next(Math.min(chunkSize, options.pace?.chunk() ?? chunkSize))
+      const now = performance.now()
+      size = nextSize(size, most, now - last)
+      last = now
+      const wanted = Math.min(size, options.pace?.chunk() ?? size)
+      // a socket is asked to drain by no less
+      const buffer =
+        options.drains === true && wanted >= smallestChunk ? buffers[(turn += 1) % 2] : bufferOf(options.lent?.pop())
+      const chunk = await this.next(wanted, buffer)
       if (chunk !== undefined) await options.pace?.wait(chunk.byteLength)
-      const last = await this.finishIfLast()
+      const ended = await this.finishIfLast()
       this.begun = true
       // One push for each read, or node reads again in the middle of it.
-      const data = joined([before, chunk, last ? options.after : undefined])
+      const data = joined([before, chunk, ended ? options.after : undefined])
       options.progress(data.byteLength)
       if (data.byteLength > 0) body.push(data)
-      if (last) body.push(null)
+      if (ended) body.push(null)
     }
     this.body = new Readable({
-      highWaterMark: chunkSize,
+      // whatever is there is enough
+      highWaterMark: 1,
       read() {
         pull(this).catch((error: unknown) => fail(this, error))
       }
@@ -310,10 +363,11 @@ class Reader {
     this.body.destroy()
   }
 
-  private async next(most: number): Promise<Uint8Array | undefined> {
+  private async next(most: number, into?: Buffer): Promise<Uint8Array | undefined> {
     const wanted = Math.min(most, this.generation.size - this.bytes)
     if (wanted === 0) return undefined
-    const { buffer, bytesRead } = await this.handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, this.bytes)
+    const buffer = into !== undefined && into.byteLength >= wanted ? into : Buffer.allocUnsafeSlow(wanted)
+    const { bytesRead } = await this.handle.read(buffer, 0, wanted, this.bytes)
     if (bytesRead === 0) throw changed(this.generation)
     const chunk = buffer.subarray(0, bytesRead)
     this.hash.update(chunk)
@@ -322,14 +376,13 @@ class Reader {
   }
 }
 
+/** All the memory of a chunk that was given back. */
+const bufferOf = (chunk: Uint8Array | undefined): Buffer | undefined =>
+  chunk === undefined || chunk.buffer.byteLength < smallestChunk ? undefined : Buffer.from(chunk.buffer)
+
 const joined = (parts: ReadonlyArray<Uint8Array | undefined>): Uint8Array => {
   const present = parts.filter((part) => part !== undefined)
   return present.length === 1 && present[0] !== undefined ? present[0] : Buffer.concat(present)
-}
-
-const pathOf = (generation: Generation): string | Buffer => {
-  const path = `${generation.source}/${generation.path}`
-  return RelPath.isText(path) ? path : Buffer.from(RelPath.toBytes(path))
 }
 
 const verify = async (handle: FileHandle, generation: Generation): Promise<void> => {

@@ -18,6 +18,8 @@ import * as Publish from "./Publish.ts"
 import type { Place } from "./Publish.ts"
 import * as Resume from "./Resume.ts"
 import * as SourceReader from "./SourceReader.ts"
+import * as StagingBatch from "./StagingBatch.ts"
+import type { Quick } from "./StagingBatch.ts"
 import { inMemory, onDisk, type Source } from "./StagingSource.ts"
 import * as Verify from "./Verify.ts"
 
@@ -34,6 +36,8 @@ export interface Upload {
   readonly path: string
   /** To be taken once, and only where {@link content} is not. */
   readonly body: Readable
+  /** May be called with a chunk of the body that is done with, so that its memory is used again. */
+  readonly giveBack?: ((chunk: Uint8Array) => void) | undefined
   /** All of a small file. */
   readonly content?: Uint8Array | undefined
   /** Bytes that are there already and are kept: the body goes behind them. 0: whatever is there is replaced. */
@@ -93,6 +97,8 @@ export interface Session {
     offset: number,
     receive: (chunk: Uint8Array) => void
   ) => Effect.Effect<void, DeliveryError>
+  /** Where small files can be sent in fewer steps; without `hash`, which would be asked for otherwise. */
+  readonly quick?: Quick | undefined
   /** Whether {@link store} takes an offset. */
   readonly appends: boolean
   /** Bytes before the end of what a cut upload has left in which there may be a hole; undefined: there is none. */
@@ -119,6 +125,8 @@ export interface Traits {
   readonly sessions: (lane: string, options: OpenOptions) => Effect.Effect<Sessions, never, Scope.Scope>
   /** Why a path can't be sent by this protocol, as the end of a sentence; undefined where it can. */
   readonly refuses: (path: string) => string | undefined
+  /** Whether an upload's body is piped into a socket. */
+  readonly drains: boolean
 }
 
 export interface Sessions {
@@ -135,11 +143,14 @@ const maxKnownFolders = 10_000
 interface Lane {
   readonly sessions: Sessions
   readonly refuses: Traits["refuses"]
+  readonly drains: boolean
   /** Folders at the server that are known to be there. */
   readonly folders: Set<string>
   readonly publishing: Publish.Publishing
   /** Whether an upload that was resumed came out as it should, as far as is known. */
   resumable: boolean
+  /** Whether its sessions can be quick; false while that is not known. */
+  quick: boolean
 }
 
 /** The deliveries of a lane. */
@@ -152,13 +163,27 @@ export const open = (
     const lane: Lane = {
       sessions,
       refuses: traits.refuses,
+      drains: traits.drains,
       folders: new Set(),
       publishing: Publish.make(),
-      resumable: true
+      resumable: true,
+      quick: false
     }
     return {
       sessions,
       deliver: (task) => deliver(lane, task),
+      batch: StagingBatch.make({
+        workers: options.concurrency,
+        deliver: (task) => deliver(lane, task),
+        session: (task) => lane.sessions.get(task.delivery.target, task.secrets),
+        placeOf,
+        quick: () => lane.quick,
+        ready: (task, place) =>
+          task.pace === undefined &&
+          lane.folders.has(place.folder) &&
+          lane.publishing.folds.get(place.root) === false &&
+          nameFault(lane, task) === undefined
+      }),
       recover: (task) => recover(lane, task),
       discard: (task) => discard(lane, task),
       probe: (task) => Probe.staged(sessions, task, { refuses: traits.refuses, rootOf })
@@ -192,8 +217,9 @@ const deliver = Effect.fn("Staging.deliver")(function* (
       const reader =
         delivery.generation.size <= small
           ? yield* Effect.map(SourceReader.whole(delivery.generation, flow), inMemory)
-          : yield* Effect.map(SourceReader.open(delivery.generation), (opened) => onDisk(opened, flow))
+          : yield* Effect.map(SourceReader.open(delivery.generation), (opened) => onDisk(opened, flow, lane.drains))
       const session = yield* lane.sessions.get(delivery.target, task.secrets)
+      lane.quick = session.quick !== undefined
       const place = yield* placeOf(session, delivery)
 
       // an earlier attempt got as far as the rename: it may be done
@@ -273,6 +299,7 @@ const store = (
       get body() {
         return reader.body()
       },
+      giveBack: reader.giveBack,
       content: reader.content,
       offset,
       size: reader.size,
@@ -353,22 +380,25 @@ const clear = (
 
 /** Before anything is sent: what the protocol can't carry, and what would lead out of the target. */
 const checkName = (lane: Lane, task: Task): Effect.Effect<void, PermanentError> => {
-  const { chosen, generation, name, target } = task.delivery
-  const refuse = (why: string) =>
-    Effect.fail(
-      new PermanentError({
-        reason: `${SourceReader.describe(generation)} can't be sent to ${target.url}: ${why}. Rename the file, or use \`names: portable\`.`,
-        cause: Option.none()
-      })
-    )
+  const { generation, target } = task.delivery
+  const why = nameFault(lane, task)
+  if (why === undefined) return Effect.void
+  return new PermanentError({
+    reason: `${SourceReader.describe(generation)} can't be sent to ${target.url}: ${why}. Rename the file, or use \`names: portable\`.`,
+    cause: Option.none()
+  })
+}
+
+const nameFault = (lane: Lane, task: Task): string | undefined => {
+  const { chosen, name, target } = task.delivery
   for (const path of [name, ...(chosen === null ? [] : [chosen]), target.path]) {
     const why = path.includes("\0") ? "its name has a NUL in it" : lane.refuses(path)
-    if (why !== undefined) return refuse(why)
+    if (why !== undefined) return why
   }
   const segments = [name, chosen ?? name].flatMap((path) => path.split("/"))
   return segments.some((segment) => segment === "" || segment === "." || segment === "..")
-    ? refuse("its name has an empty part, . or ..")
-    : Effect.void
+    ? "its name has an empty part, . or .."
+    : undefined
 }
 
 /** Makes the folder and those above it. Answers whether it was only remembered to be there. */

@@ -10,19 +10,24 @@ import type * as SourceReader from "./SourceReader.ts"
 export interface Source extends Pick<SourceReader.SourceReader, "size" | "failure" | "finish"> {
   readonly content: Uint8Array | undefined
   readonly body: () => Readable
+  /** Takes back the memory of a chunk of the body. */
+  readonly giveBack?: (chunk: Uint8Array) => void
   readonly skip: (bytes: number) => Effect.Effect<unknown, DeliveryError>
   /** Where all of it was skipped. */
   readonly end: Effect.Effect<unknown, DeliveryError>
 }
 
-export const onDisk = (reader: SourceReader.SourceReader, flow: SourceReader.Flow): Source => {
+/** `drains` as {@link SourceReader.SourceReader.stream} has it. */
+export const onDisk = (reader: SourceReader.SourceReader, flow: SourceReader.Flow, drains: boolean): Source => {
   let body: Readable | undefined
+  const lent: Array<Uint8Array> = []
   return {
     size: reader.size,
     failure: reader.failure,
     finish: reader.finish,
     content: undefined,
-    body: () => (body ??= reader.stream(flow)),
+    body: () => (body ??= reader.stream({ ...flow, drains, lent })),
+    giveBack: (chunk) => void lent.push(chunk),
     skip: (bytes) => reader.skip(bytes, flow),
     end: Effect.suspend(() => reader.read(0, flow))
   }

@@ -18,9 +18,12 @@ export interface Width {
   readonly crowded: (others: number, now: number) => "lowered" | "unchanged" | "alone"
   /** Whether it was raised, because it has been quiet for long enough. To be asked from time to time. */
   readonly relax: (now: number) => boolean
+  /** The config allows another number now. */
+  readonly resize: (concurrency: number) => void
 }
 
-export const make = (concurrency: number): Width => {
+export const make = (allowed: number): Width => {
+  let concurrency = allowed
   let limit = concurrency
   let quiet = shortestQuiet
   /** When it was last lowered, raised, or found too high. */
@@ -49,6 +52,10 @@ export const make = (concurrency: number): Width => {
       since = now
       raised = true
       return true
+    },
+    resize: (next) => {
+      limit = limit >= concurrency ? next : Math.min(limit, next)
+      concurrency = next
     }
   }
 }

@@ -61,6 +61,8 @@ export interface Capabilities {
    * `own`: by means of its own, of which the note is all that is known.
    */
   readonly resumes?: "temp" | "own"
+  /** Takes small files in batches, once it knows the far side. */
+  readonly batches?: boolean
   /** Waits for {@link Task.pace} before it hands on. */
   readonly paces?: boolean
   /** Keeps the time at which a file was modified, as exact as this, in milliseconds. Wants {@link FarSide.modified}. */
@@ -118,7 +120,9 @@ export const makeSource = Effect.gen(function* () {
           size: Number(found.size),
           mtime: Number(found.mtimeMs),
           born: Number(found.birthtimeMs),
-          after: { _tag: "Keep" }
+          after: { _tag: "Keep" },
+          onDead: null,
+          marker: null
         }
       }
     })
@@ -160,6 +164,8 @@ export const makeTask = (
       route: "route",
       target: to.target,
       name: generation.path,
+      priority: 0,
+      facts: null,
       state: "SENDING",
       attempts: 0,
       due: null,
@@ -269,6 +275,97 @@ export const destinationContract = (subject: Subject): void => {
         })
       )
     }
+
+    /** After a first delivery, by which a destination learns what it needs to know of the far side. */
+    const inBatches = (
+      names: ReadonlyArray<string>,
+      before: (far: FarSide, to: RouteTarget) => Effect.Effect<void> = () => Effect.void
+    ) =>
+      Effect.gen(function* () {
+        const { connection, far, source } = yield* setUp
+        const { batch } = connection
+        const to = far.target()
+        const first = yield* source.write("first.txt", "first")
+        yield* connection.deliver(makeTask(first.generation, to))
+        yield* before(far, to)
+        const settled: Array<string> = []
+        const tasks = yield* Effect.forEach(names, (name) =>
+          Effect.map(source.write(name, `this is ${name}`), ({ generation }) =>
+            makeTask(generation, to, { settle: (receipt) => void settled.push(receipt.name) })
+          )
+        )
+        const accepted = batch !== undefined && tasks.every(({ delivery }) => batch.accepts(delivery))
+        const exits = accepted ? yield* batch.deliver(tasks) : []
+        expect(accepted).toBe(capabilities.batches ?? false)
+        return { accepted, exits, far, settled, to }
+      })
+
+    it.scopedLive("delivers small files in batches as it does single ones", () =>
+      Effect.gen(function* () {
+        const names = Array.from({ length: 20 }, (_, index) => `small ${index} é.txt`)
+        const { accepted, exits, far, to } = yield* inBatches(names, (far, to) =>
+          // what is there is replaced
+          far.put(to.target, "small 3 é.txt", Buffer.from("old"))
+        )
+        if (!accepted) return
+        expect(exits).toHaveLength(20)
+        for (const [index, name] of names.entries()) {
+          const exit = exits[index]
+          // one that was not begun is offered again
+          if (exit === undefined) continue
+          expect(exit).toMatchObject({ _tag: "Success", value: { bytes: Buffer.byteLength(`this is ${name}`), name } })
+          expect(Buffer.from((yield* far.read(to.target, name)) ?? []).toString()).toBe(`this is ${name}`)
+          if (exit._tag === "Success" && capabilities.hashes) {
+            expect(exit.value.sha256).toBe(sha256(Buffer.from(`this is ${name}`)))
+          }
+        }
+        const begun = names.filter((_, index) => exits[index] !== undefined)
+        expect(begun.length).toBeGreaterThan(0)
+        expect((yield* far.list(to.target)).toSorted()).toEqual(
+          [...new Set(["first.txt", "small 3 é.txt", ...begun])].toSorted()
+        )
+      })
+    )
+
+    it.scopedLive("sends the others of a batch where one has changed or is gone", () =>
+      Effect.gen(function* () {
+        const names = ["a.txt", "b.txt", "c.txt", "d.txt"]
+        const { connection, far, source } = yield* setUp
+        const { batch } = connection
+        const to = far.target()
+        const first = yield* source.write("first.txt", "first")
+        yield* connection.deliver(makeTask(first.generation, to))
+        const files = yield* Effect.forEach(names, (name) => source.write(name, name))
+        const tasks = files.map(({ generation }) => makeTask(generation, to))
+        if (batch === undefined || !tasks.every(({ delivery }) => batch.accepts(delivery))) return
+        appendFileSync(files[1]?.file ?? "", "more")
+        rmSync(files[2]?.file ?? "")
+        const exits = yield* batch.deliver(tasks)
+        expect(exits.map((exit) => (exit === undefined ? "not begun" : exit._tag))).toEqual([
+          "Success",
+          "Failure",
+          "Failure",
+          "Success"
+        ])
+        expect((yield* far.list(to.target)).toSorted()).toEqual(["a.txt", "d.txt", "first.txt"])
+      })
+    )
+
+    it.scopedLive("a batch goes on over a connection that was cut", () =>
+      Effect.gen(function* () {
+        const names = Array.from({ length: 8 }, (_, index) => `after-${index}.txt`)
+        const { accepted, exits, far, settled, to } = yield* inBatches(names, (far) => far.cut ?? Effect.void)
+        if (!accepted || far.cut === undefined) return
+        const arrived = names.filter((_, index) => exits[index]?._tag === "Success")
+        // whoever has not arrived says so, and has left nothing
+        expect((yield* far.list(to.target)).toSorted()).toEqual(["first.txt", ...arrived].toSorted())
+        for (const name of settled) expect(arrived).toContain(name)
+        for (const exit of exits) {
+          if (exit === undefined || exit._tag === "Success") continue
+          expect(exit.cause._tag === "Fail" ? exit.cause.error._tag : "defect").toMatch(/Transient|LaneDown/)
+        }
+      })
+    )
 
     it.scopedLive.each(names)("keeps a name with %s", ([, name]) =>
       Effect.gen(function* () {

@@ -3,6 +3,8 @@ import { Effect, Exit } from "effect"
 import { createHash, randomBytes } from "node:crypto"
 import { appendFileSync, lstatSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
 import * as SourceReader from "../../src/deliver/SourceReader.ts"
 import { GenerationId, stamp, type Generation } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
@@ -26,7 +28,9 @@ const source = (content: Uint8Array) =>
       size: content.byteLength,
       mtime: Number(stat.mtimeMs),
       born: 0,
-      after: { _tag: "Keep" }
+      after: { _tag: "Keep" },
+      onDead: null,
+      marker: null
     }
   })
 
@@ -44,7 +48,7 @@ const drain = (reader: SourceReader.SourceReader, options: Partial<Parameters<ty
     }
   })
 
-const sizes = [0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 3 * chunk + 5]
+const sizes = [0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 3 * chunk + 5, 24 * chunk + 7]
 
 describe("a source reader", () => {
   for (const size of sizes) {
@@ -61,6 +65,31 @@ describe("a source reader", () => {
         expect(got.progress).toBe(got.content.length)
         expect([reader.begun(), reader.complete()]).toEqual([true, true])
         expect(yield* reader.finish).toEqual({ bytes: size, sha256: sha256(content) })
+      })
+    )
+
+    it.scopedLive(`lends ${size} bytes of its own memory to what drains, and takes it back no sooner`, () =>
+      Effect.gen(function* () {
+        const content = randomBytes(size)
+        const generation = yield* source(content)
+        for (const chunk of [Infinity, 100_000, 10_000]) {
+          const reader = yield* SourceReader.open(generation)
+          const pace = { chunk: () => chunk, wait: () => Promise.resolve() }
+          const body = reader.stream({ ...noProgress, pace, drains: true })
+          const parts: Array<Buffer> = []
+          const late = new Writable({
+            // as a socket: what it was given is looked at when there is room for it
+            write: (data: Uint8Array, _, done) => {
+              setTimeout(() => {
+                parts.push(Buffer.from(data))
+                done()
+              }, 2)
+            }
+          })
+          yield* Effect.promise(() => pipeline(body, late))
+          expect(Buffer.concat(parts).equals(content)).toBe(true)
+          expect(yield* reader.finish).toEqual({ bytes: size, sha256: sha256(content) })
+        }
       })
     )
 

@@ -115,7 +115,8 @@ const makeServer = (options: { readonly hashes?: boolean; readonly overwrites?: 
               return session()
             })
         }),
-      refuses: () => undefined
+      refuses: () => undefined,
+      drains: true
     } satisfies Staging.Traits
   }
 }
@@ -132,7 +133,8 @@ const to = (options: Partial<TargetOptions> = {}): RouteTarget => ({
     options: targetOptions(options)
   },
   secrets: noSecrets,
-  bandwidth: unlimited
+  bandwidth: unlimited,
+  rename: "{relpath}"
 })
 
 const large = 12 * 1024 * 1024

@@ -23,10 +23,15 @@ const MiB = 1024 * 1024
 const limited = (...targets: ReadonlyArray<readonly [Target, Partial<Limit>]>): Route => ({
   name: "all",
   extensions: undefined,
+  rules: [],
+  otherwise: false,
+  priority: 0,
+  order: "arrival",
   targets: targets.map(([target, limit]) => ({
     target,
     secrets: noSecrets,
-    bandwidth: { target: null, lane: null, ...limit }
+    bandwidth: { target: null, lane: null, ...limit },
+    rename: "{relpath}"
   }))
 })
 
@@ -40,11 +45,15 @@ const deliveryTo = (target: Target, size = 10 * MiB): Delivery => ({
     size,
     mtime: 0,
     born: 0,
-    after: { _tag: "Keep" }
+    after: { _tag: "Keep" },
+    onDead: null,
+    marker: null
   },
   route: "all",
   target,
   name: RelPath.make("a"),
+  priority: 0,
+  facts: null,
   state: "SENDING",
   attempts: 0,
   due: null,

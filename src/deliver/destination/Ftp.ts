@@ -16,7 +16,8 @@ import * as RelPath from "../../domain/RelPath.ts"
 import type { Target } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
 import * as Staging from "../Staging.ts"
-import { wire, type FtpClient, type Options } from "./FtpClient.ts"
+import type { Quick } from "../StagingBatch.ts"
+import { wire, type FtpClient, type Options, type QuickUpload } from "./FtpClient.ts"
 import { readable, refusal } from "./FtpErrors.ts"
 import * as FtpPool from "./FtpPool.ts"
 
@@ -43,6 +44,7 @@ export const make = (options: Options = {}): Effect.Effect<Destination.Destinati
                   })
               }
             }),
+          drains: true,
           refuses: (path) =>
             /[\r\n]/.test(path) ? "its name has a line break in it, which FTP can't carry" : undefined
         },
@@ -109,11 +111,35 @@ const sessionOf = (client: FtpClient, target: Target): Staging.Session => {
         entries.map(({ name }) => RelPath.fromBytes(Buffer.from(name, "latin1")))
       ),
     hash,
+    get quick() {
+      const upload = hash === undefined ? client.quick() : undefined
+      return upload === undefined ? undefined : quickOf(client, upload, dates)
+    },
     read: (path, offset, receive) => client.read(wire(path), offset, receive),
     appends: features.has("REST"),
     identity: { security: client.security }
   }
 }
+
+const quickOf = (client: FtpClient, upload: QuickUpload, dates: ReturnType<typeof datesOf>): Quick => ({
+  width: 1,
+  send: async ({ content, final, mtime, temp }) => {
+    const path = wire(temp)
+    const dating = dates.lines(path, mtime)
+    let said = ""
+    await upload(
+      { path, content, to: wire(final) },
+      [`SIZE ${path}`, ...dating, `RNFR ${path}`],
+      ([stored, measured, dated]) => {
+        if (dating.length > 0) dates.heard(dated)
+        if (sizeIn(measured) !== content.byteLength) throw new Error("the size is another one, or is not told")
+        said = readable(stored?.message ?? "")
+      }
+    )
+    return said
+  },
+  stop: client.abort
+})
 
 const nothing = Effect.sync(() => undefined)
 

@@ -50,6 +50,8 @@ export interface FtpClient {
     path: string,
     then: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyArray<FTPResponse>, DeliveryError>
+  /** Undefined where the server is not known to take commands together. */
+  readonly quick: () => QuickUpload | undefined
   /** The answer to RNTO. Nothing has to be asked for that where RNFR was the last command. */
   readonly rename: (from: string, to: string) => Effect.Effect<FTPResponse, DeliveryError>
   readonly read: (
@@ -63,8 +65,21 @@ export interface FtpClient {
   ) => Effect.Effect<ReadonlyArray<{ readonly name: string; readonly size: number }>, DeliveryError>
   /** Whether it may be used for another attempt. */
   readonly usable: () => boolean
+  /** Ends whatever is under way. */
+  readonly abort: () => void
   readonly close: Effect.Effect<void>
 }
+
+/**
+ * `store` and `rename` of a small file in two turns. `then` ends with the RNFR; `check` gets the answers to STOR and to
+ * those, and throws unless the file may be renamed. Rejects where anything is not as it should be, after which the
+ * connection is not used again.
+ */
+export type QuickUpload = (
+  file: { readonly path: string; readonly content: Uint8Array; readonly to: string },
+  then: ReadonlyArray<string>,
+  check: (answers: ReadonlyArray<FTPResponse>) => void
+) => Promise<void>
 
 export interface Options {
   /** For TLS, beside the target's own `ca`: a private certificate authority, a client certificate. */
@@ -197,10 +212,27 @@ const clientOf = ({ client, features, greeting, home }: Login, target: Target): 
       client.prepareTransfer = transfer(offset)
       return run()
     })
+  const quickly: QuickUpload = async ({ content, path, to }, then, check) => {
+    const port = waiting !== undefined && Date.now() - waiting.since < maxWaiting ? waiting.port : undefined
+    granted = undefined
+    waiting = undefined
+    // until it is over, an answer may be on its way
+    sound = false
+    const answers = await storeWhole(client, timeout, port, content, `STOR ${path}`, then)
+    if ((answers.at(-1)?.code ?? 500) >= 400) throw new Error("it may not be renamed")
+    check(answers)
+    const [renamed = unknown, next = unknown] = await send(client, timeout, [`RNTO ${to}`, "EPSV"], true)
+    if (renamed.code >= 400) throw new Error("it was not renamed")
+    const found = portIn(next)
+    quick = found !== undefined
+    waiting = found === undefined ? undefined : { port: found, since: Date.now() }
+    sound = true
+  }
   return {
     features,
     home,
     greeting,
+    quick: () => (quick && patientest.test(greeting) ? quickly : undefined),
     security: securityOf(client.ftp.socket),
     exchange,
     ask,
@@ -240,6 +272,7 @@ const clientOf = ({ client, features, greeting, home }: Login, target: Target): 
       Effect.asVoid(move(`RETR ${path}`, 0, () => client.downloadTo(receiver(receive), path, offset))),
     list: (directory) => move(`LIST ${directory}`, 0, () => client.list(directory)),
     usable: () => sound && !client.closed,
+    abort: () => client.close(),
     close: Effect.sync(() => client.close())
   }
 }

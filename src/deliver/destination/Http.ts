@@ -11,21 +11,20 @@
  * costs another pass over the file. A POST whose body went out whole and whose answer was lost is ambiguous: it carries
  * an `Idempotency-Key`, but only the config can say that the server keeps it. A PUT may simply be sent again.
  */
-import { Buffer } from "node:buffer"
-import { createHash } from "node:crypto"
 import { Effect, Option, type Layer } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
-import { TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
+import type { DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
-import { location } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
+import * as HttpBatch from "./HttpBatch.ts"
 import * as Conflict from "./HttpConflict.ts"
 import * as Exchange from "./HttpExchange.ts"
-import { digestField, prove } from "./HttpLook.ts"
+import { prove } from "./HttpLook.ts"
 import { pathOf, planOf, type Plan } from "./HttpPlan.ts"
 import { probe } from "./HttpProbe.ts"
 import { follow, type Hop } from "./HttpRedirect.ts"
+import { requestOf, smallRequest, unfinished } from "./HttpUpload.ts"
 import * as Tus from "./Tus.ts"
 
 export type Options = Exchange.Options
@@ -40,11 +39,12 @@ export const make = (options: Options = {}): Effect.Effect<Destination.Destinati
     worker: "HTTP worker",
     // of `upload: raw`; the others can only overwrite
     conflicts: ["overwrite", "skip", "rename", "fail", "newer"],
-    open: () =>
+    open: (_, { concurrency }) =>
       Effect.map(Exchange.make(options), (exchange) => {
         const tus = Tus.make(exchange)
         return {
           deliver: (task) => deliver(exchange, tus, task),
+          batch: HttpBatch.make({ exchange, workers: concurrency, deliver: (task) => deliver(exchange, tus, task) }),
           recover: (task) =>
             task.delivery.target.options.upload === "tus"
               ? tus.recover(task)
@@ -118,15 +118,12 @@ const transferSmall = (
   plan: Plan,
   path: string
 ): Effect.Effect<Transfer, DeliveryError> =>
-  Effect.flatMap(SourceReader.whole(task.delivery.generation, task), ({ content, sent }) => {
-    const { after, before } = plan.frame
-    const body = before === undefined || after === undefined ? content : Buffer.concat([before, content, after])
-    const sha256 = body === content ? sent.sha256 : createHash("sha256").update(body).digest("hex")
-    return follow(task.delivery.target, path, (path) => {
-      const request = { ...requestOf(task, plan, path, body.byteLength, sha256), body }
-      return Effect.map(exchange.send(request), (answer) => ({ request, answer, sent: Option.some(sent) }))
+  Effect.flatMap(SourceReader.whole(task.delivery.generation, task), (whole) =>
+    follow(task.delivery.target, path, (path) => {
+      const request = smallRequest(task, plan, path, whole)
+      return Effect.map(exchange.send(request), (answer) => ({ request, answer, sent: Option.some(whole.sent) }))
     })
-  })
+  )
 
 const transferLarge = (
   exchange: Exchange.Exchange,
@@ -145,7 +142,7 @@ const transferLarge = (
       Effect.scoped(
         Effect.gen(function* () {
           const reader = yield* SourceReader.open(generation)
-          const body = reader.stream({ ...plan.frame, progress: task.progress, pace: task.pace })
+          const body = reader.stream({ ...plan.frame, progress: task.progress, pace: task.pace, drains: true })
           const request = { ...requestOf(task, plan, path, reader.size + frame, sha256), body, reader }
           const answer = yield* exchange.send(request)
           const sent = reader.complete() ? Option.some(yield* reader.sent) : Option.none()
@@ -155,27 +152,6 @@ const transferLarge = (
     )
   })
 
-const requestOf = (
-  task: Destination.Task,
-  plan: Plan,
-  path: string,
-  length: number,
-  sha256: string | undefined
-): Exchange.Request => ({
-  target: task.delivery.target,
-  secrets: task.secrets,
-  method: plan.method,
-  path,
-  headers: {
-    ...plan.headers,
-    "content-length": String(length),
-    "idempotency-key": task.idempotencyKey,
-    ...(sha256 === undefined ? {} : { "content-digest": digestField(sha256) })
-  },
-  file: SourceReader.describe(task.delivery.generation),
-  idempotent: plan.method === "PUT" || task.delivery.target.options.idempotency
-})
-
 const conclude = (
   exchange: Exchange.Exchange,
   task: Destination.Task,
@@ -184,10 +160,7 @@ const conclude = (
 ): Effect.Effect<Receipt, DeliveryError> => {
   if (answer.status < 200 || answer.status > 299) return Exchange.refused(request, answer)
   if (answer.whole !== true || Option.isNone(sent)) {
-    return new TransientError({
-      reason: `${RelPath.display(location(task.delivery.target, name))} answered ${answer.said} before it had the whole file.`,
-      cause: Option.none()
-    })
+    return unfinished(task, name, answer)
   }
   // One consistent state of the file went out; what became of it since is the next generation's matter.
   const { bytes, sha256 } = sent.value

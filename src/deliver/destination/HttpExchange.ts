@@ -21,7 +21,7 @@ import * as RelPath from "../../domain/RelPath.ts"
 import type { Secrets } from "../../domain/Settings.ts"
 import type { Target } from "../../domain/Target.ts"
 import { codeOf, type SourceReader } from "../SourceReader.ts"
-import { makeAgent, send, type Answer, type Failure, type Tls } from "./HttpWire.ts"
+import { Failure, makeAgent, send, start, type Answer, type Call, type Tls } from "./HttpWire.ts"
 import { isInsecure, isUnreachable } from "./network.ts"
 
 export type { Answer } from "./HttpWire.ts"
@@ -46,7 +46,7 @@ export interface Request {
   /** Whether user, password, token and headers of the config are left out: the request is authorised otherwise. */
   readonly bare?: boolean
   readonly body?: Readable | Uint8Array
-  /** Whose stream the body is. Why that failed comes before what the connection made of it. */
+  /** Whose stream the body is. */
   readonly reader?: Pick<SourceReader, "begun" | "complete" | "failure">
   /** The file that it is about, for messages. */
   readonly file?: string
@@ -59,6 +59,16 @@ export interface Request {
 export interface Exchange {
   /** Any answer is a success here; see {@link refused}. What failed on the way is a {@link DeliveryError}. */
   readonly send: (request: Request) => Effect.Effect<Answer, DeliveryError>
+  /**
+   * The same without an effect, for many small requests. Rejects with a {@link DeliveryError}. `stop` ends it, after
+   * which nothing is heard of it. Undefined: the agent has to be made first, which `send` does.
+   */
+  readonly begin: (request: Request) => Begun | undefined
+}
+
+export interface Begun {
+  readonly answer: Promise<Answer>
+  readonly stop: () => void
 }
 
 /** The agents are closed with the scope. */
@@ -73,11 +83,27 @@ export const make = (options: Options = {}): Effect.Effect<Exchange, never, Scop
         Effect.suspend(() => {
           const place = placeOf(request)
           return Effect.flatMap(agentFor(agents, options, request.target, place.secure), (agent) =>
-            exchange(options, request, place, agent)
+            Effect.mapError(send(agent, callOf(options, request, place)), (failure) => errorOf(request, failure))
+          )
+        }),
+      begin: (request) => {
+        const place = placeOf(request)
+        const agent = agents.get(agentKey(request.target, place.secure))
+        if (agent === undefined) return undefined
+        let stop = (): void => undefined
+        const answer = new Promise<Answer>((resolve, reject) => {
+          stop = start(agent, callOf(options, request, place), (result) =>
+            result instanceof Failure ? reject(errorOf(request, result)) : resolve(result)
           )
         })
+        return { answer, stop }
+      }
     })
   )
+
+/** Why its source failed comes before what the connection made of that. */
+const errorOf = (request: Request, failure: Failure): DeliveryError =>
+  Option.getOrElse(request.reader?.failure() ?? Option.none(), () => sendError(request, failure))
 
 interface Place {
   readonly secure: boolean
@@ -98,6 +124,8 @@ const placeOf = ({ origin, target }: Request): Place => {
 
 const secureSchemes = new Set(["https", "webdavs"])
 
+const agentKey = (target: Target, secure: boolean): string => (secure ? `tls ${target.options.ca ?? ""}` : "")
+
 /** By authority; as a rule all targets of a lane have the same. */
 const agentFor = (
   agents: Map<string, Agent>,
@@ -105,7 +133,7 @@ const agentFor = (
   target: Target,
   secure: boolean
 ): Effect.Effect<Agent, LaneDownError> => {
-  const key = secure ? `tls ${target.options.ca ?? ""}` : ""
+  const key = agentKey(target, secure)
   const known = agents.get(key)
   if (known !== undefined) return Effect.succeed(known)
   return Effect.map(secure ? authority(target) : Effect.succeed({}), (own) => {
@@ -132,33 +160,24 @@ export const authority = (target: Target): Effect.Effect<{ readonly ca?: Buffer 
       })
 }
 
-const exchange = (
-  options: Options,
-  request: Request,
-  place: Place,
-  agent: Agent
-): Effect.Effect<Answer, DeliveryError> =>
-  Effect.suspend(() => {
-    const { body, reader, secrets, target } = request
-    const headers: Record<string, string> = {
-      ...(request.bare === true ? {} : { ...configured(secrets), ...authorization(target, secrets) }),
-      "user-agent": options.version === undefined ? "filedispatch" : `filedispatch/${options.version}`,
-      ...request.headers
-    }
-    return Effect.mapError(
-      send(agent, {
-        ...place,
-        method: request.method,
-        path: request.path,
-        headers,
-        body,
-        timeout: target.options.timeout,
-        expect: target.options.expect && body !== undefined && headers["content-length"] !== "0",
-        receive: request.receive
-      }),
-      (failure) => Option.getOrElse(reader?.failure() ?? Option.none(), () => sendError(request, failure))
-    )
-  })
+const callOf = (options: Options, request: Request, place: Place): Call => {
+  const { body, secrets, target } = request
+  const headers: Record<string, string> = {
+    ...(request.bare === true ? {} : { ...configured(secrets), ...authorization(target, secrets) }),
+    "user-agent": options.version === undefined ? "filedispatch" : `filedispatch/${options.version}`,
+    ...request.headers
+  }
+  return {
+    ...place,
+    method: request.method,
+    path: request.path,
+    headers,
+    body,
+    timeout: target.options.timeout,
+    expect: target.options.expect && body !== undefined && headers["content-length"] !== "0",
+    receive: request.receive
+  }
+}
 
 /** `https://host:port`; `webdav` and `webdavs` are spoken over these two. */
 export const originOf = (target: Target): string => {

@@ -36,6 +36,10 @@ export const look = (
     })
   })
 
+/** What the answer to an upload itself proves. In that to a PUT a digest can be of its own text: only a right one counts. */
+export const provenBy = (answer: Exchange.Answer, sent: SourceReader.Sent): "hash" | "status" =>
+  digestOf(answer) === sent.sha256 ? "hash" : "status"
+
 /** The ladder of proofs: a sha256, where the server gives one or one is asked for; the size; that it said so. */
 export const prove = (
   exchange: Exchange.Exchange,
@@ -45,9 +49,8 @@ export const prove = (
 ): Effect.Effect<Verified, DeliveryError> =>
   Effect.gen(function* () {
     const { verify } = task.delivery.target.options
-    // in the answer to a PUT it can be that of the answer's own text: it proves something only if it is right
-    if (digestOf(answer) === sent.sha256) return "hash"
-    if (verify === "auto") return "status"
+    const proven = provenBy(answer, sent)
+    if (proven === "hash" || verify === "auto") return proven
     const there = yield* head(exchange, task, request.path)
     if (isMissing(there.answer)) {
       return yield* new TransientError({

@@ -3,7 +3,7 @@
  */
 import { Buffer } from "node:buffer"
 import { randomUUID } from "node:crypto"
-import { Effect, Option } from "effect"
+import { Either, Option } from "effect"
 import { PermanentError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import type { Secrets } from "../../domain/Settings.ts"
@@ -21,18 +21,20 @@ export interface Plan {
   readonly frame: { readonly before?: Uint8Array; readonly after?: Uint8Array }
 }
 
-export const planOf = (task: Task): Effect.Effect<Plan, PermanentError> => {
+export const planOf = (task: Task): Either.Either<Plan, PermanentError> => {
   const { generation, name, target } = task.delivery
   const why = refusal(target, name)
   if (why !== undefined) {
-    return new PermanentError({
-      reason: `${SourceReader.describe(generation)} can't be sent to ${target.url}: ${why}.`,
-      cause: Option.none()
-    })
+    return Either.left(
+      new PermanentError({
+        reason: `${SourceReader.describe(generation)} can't be sent to ${target.url}: ${why}.`,
+        cause: Option.none()
+      })
+    )
   }
   const type = contentType(name)
   if (target.options.upload === "raw") {
-    return Effect.succeed({
+    return Either.right({
       method: target.options.method ?? "PUT",
       pathOf: pathOf(target, task.secrets),
       // one that is part of a signature is in the config
@@ -46,7 +48,7 @@ export const planOf = (task: Task): Effect.Effect<Plan, PermanentError> => {
     `Content-Disposition: form-data; name="${quoted(target.options.fieldname)}"; ` +
     `filename="${quoted(RelPath.basename(name))}"\r\n` +
     `Content-Type: ${type}\r\n\r\n`
-  return Effect.succeed({
+  return Either.right({
     method: target.options.method ?? "POST",
     pathOf: pathOf(target, task.secrets),
     headers: { "content-type": `multipart/form-data; boundary=${boundary}` },

@@ -64,109 +64,117 @@ export const makeAgent = (secure: boolean, tls: Tls): http.Agent =>
 
 export const send = (agent: http.Agent, call: Call): Effect.Effect<Answer, Failure> =>
   Effect.async((resume) => {
-    let settled = false
-    let connected = false
-    let answerTimer: NodeJS.Timeout | undefined
-    let bodyTimer: NodeJS.Timeout | undefined
-    const settle = (result: Effect.Effect<Answer, Failure>) => {
-      if (settled) return
-      settled = true
-      clearTimeout(answerTimer)
-      clearTimeout(bodyTimer)
-      resume(result)
+    const stop = start(agent, call, (result) =>
+      resume(result instanceof Failure ? Effect.fail(result) : Effect.succeed(result))
+    )
+    return Effect.sync(stop)
+  })
+
+/** The same without an effect; answers how it is stopped, after which nothing is heard of it. */
+export const start = (agent: http.Agent, call: Call, resume: (result: Answer | Failure) => void): (() => void) => {
+  let settled = false
+  let connected = false
+  let answerTimer: NodeJS.Timeout | undefined
+  let bodyTimer: NodeJS.Timeout | undefined
+  const settle = (result: Answer | Failure) => {
+    if (settled) return
+    settled = true
+    clearTimeout(answerTimer)
+    clearTimeout(bodyTimer)
+    resume(result)
+  }
+  const fail = (error: unknown) => settle(new Failure(error, connected, outgoing.writableFinished))
+  const begun = begin(agent, call)
+  if (begun instanceof Failure) {
+    resume(begun)
+    return () => undefined
+  }
+  const outgoing = begun
+  const stalled = () => {
+    outgoing.destroy(new Stalled(call.timeout, connected))
+  }
+
+  outgoing.on("error", fail)
+  outgoing.once("close", () => fail(new Error("the connection was closed")))
+  outgoing.once("timeout", stalled)
+  outgoing.once("socket", (socket) => {
+    if (outgoing.reusedSocket) {
+      connected = true
+      return
     }
-    const fail = (error: unknown) => settle(Effect.fail(new Failure(error, connected, outgoing.writableFinished)))
-    const begun = begin(agent, call)
-    if (begun instanceof Failure) return resume(Effect.fail(begun))
-    const outgoing = begun
-    const stalled = () => {
-      outgoing.destroy(new Stalled(call.timeout, connected))
-    }
-
-    outgoing.on("error", fail)
-    outgoing.once("close", () => fail(new Error("the connection was closed")))
-    outgoing.once("timeout", stalled)
-    outgoing.once("socket", (socket) => {
-      if (outgoing.reusedSocket) {
-        connected = true
-        return
-      }
-      readBeforeFailing(socket)
-      socket.once(call.secure ? "secureConnect" : "connect", () => {
-        connected = true
-      })
-    })
-    // whoever drips a byte now and then has made no progress
-    outgoing.once("finish", () => {
-      if (!settled) answerTimer = setTimeout(stalled, call.timeout)
-    })
-
-    outgoing.once("response", (incoming) => {
-      // it is taken away when the answer ends
-      const { socket } = incoming
-      const status = incoming.statusCode ?? 0
-      const wanted = call.receive !== undefined && status >= 200 && status < 300
-      const kept: Array<Uint8Array> = []
-      let size = 0
-      const done = () => {
-        const whole = outgoing.writableFinished
-        settle(
-          Effect.succeed({
-            status,
-            said: `${status} ${incoming.statusMessage || (http.STATUS_CODES[status] ?? "")}`.trim(),
-            header: (name) => first(incoming.headers[name]),
-            body: kept.length === 1 && kept[0] !== undefined ? kept[0] : Buffer.concat(kept),
-            whole,
-            // of a connection that is gone there is none, whatever the types say
-            certificate: () =>
-              socket instanceof TLSSocket && !socket.destroyed ? socket.getPeerCertificate() : undefined
-          })
-        )
-        // nobody reads the rest, so that the connection is of no further use
-        if (!whole || !incoming.complete) outgoing.destroy()
-      }
-      // the status is the answer; its text only has to be out of the way, unless it is what was asked for
-      const end = wanted ? fail : done
-      outgoing.removeListener("timeout", stalled)
-      outgoing.once("timeout", () => (wanted ? stalled() : done()))
-      clearTimeout(answerTimer)
-      answerTimer = wanted ? undefined : setTimeout(done, call.timeout)
-      incoming.on("data", (chunk: Uint8Array) => {
-        if (wanted) call.receive?.(chunk)
-        else kept.push(chunk)
-        size += chunk.byteLength
-        if (!wanted && size >= maxKept) done()
-      })
-      incoming.once("end", () => (incoming.complete ? done() : end(new Error("the answer was cut short"))))
-      incoming.once("error", end)
-      incoming.once("close", () => end(new Error("the answer was cut short")))
-    })
-
-    const sendBody = once(() => {
-      clearTimeout(bodyTimer)
-      if (settled || outgoing.destroyed) return
-      if (call.body === undefined || call.body instanceof Uint8Array) outgoing.end(call.body)
-      else {
-        pipeline(call.body, outgoing, (error) => {
-          if (error !== null && error !== undefined && call.body !== undefined) outgoing.destroy(error)
-        })
-      }
-    })
-    if (call.expect) {
-      outgoing.once("continue", sendBody)
-      // not every server knows it (RFC 9110, 10.1.1)
-      bodyTimer = setTimeout(sendBody, Math.min(continueTimeout, call.timeout / 2))
-      outgoing.once("response", () => clearTimeout(bodyTimer))
-      outgoing.flushHeaders()
-    } else sendBody()
-
-    return Effect.sync(() => {
-      settled = true
-      clearTimeout(answerTimer)
-      clearTimeout(bodyTimer)
-      outgoing.destroy()
+    readBeforeFailing(socket)
+    socket.once(call.secure ? "secureConnect" : "connect", () => {
+      connected = true
     })
   })
+  // whoever drips a byte now and then has made no progress
+  outgoing.once("finish", () => {
+    if (!settled) answerTimer = setTimeout(stalled, call.timeout)
+  })
+
+  outgoing.once("response", (incoming) => {
+    // it is taken away when the answer ends
+    const { socket } = incoming
+    const status = incoming.statusCode ?? 0
+    const wanted = call.receive !== undefined && status >= 200 && status < 300
+    const kept: Array<Uint8Array> = []
+    let size = 0
+    const done = () => {
+      const whole = outgoing.writableFinished
+      settle({
+        status,
+        said: `${status} ${incoming.statusMessage || (http.STATUS_CODES[status] ?? "")}`.trim(),
+        header: (name) => first(incoming.headers[name]),
+        body: kept.length === 1 && kept[0] !== undefined ? kept[0] : Buffer.concat(kept),
+        whole,
+        // of a connection that is gone there is none, whatever the types say
+        certificate: () => (socket instanceof TLSSocket && !socket.destroyed ? socket.getPeerCertificate() : undefined)
+      })
+      // nobody reads the rest, so that the connection is of no further use
+      if (!whole || !incoming.complete) outgoing.destroy()
+    }
+    // the status is the answer; its text only has to be out of the way, unless it is what was asked for
+    const end = wanted ? fail : done
+    outgoing.removeListener("timeout", stalled)
+    outgoing.once("timeout", () => (wanted ? stalled() : done()))
+    clearTimeout(answerTimer)
+    answerTimer = wanted ? undefined : setTimeout(done, call.timeout)
+    incoming.on("data", (chunk: Uint8Array) => {
+      if (wanted) call.receive?.(chunk)
+      else kept.push(chunk)
+      size += chunk.byteLength
+      if (!wanted && size >= maxKept) done()
+    })
+    incoming.once("end", () => (incoming.complete ? done() : end(new Error("the answer was cut short"))))
+    incoming.once("error", end)
+    incoming.once("close", () => end(new Error("the answer was cut short")))
+  })
+
+  const sendBody = once(() => {
+    clearTimeout(bodyTimer)
+    if (settled || outgoing.destroyed) return
+    if (call.body === undefined || call.body instanceof Uint8Array) outgoing.end(call.body)
+    else {
+      pipeline(call.body, outgoing, (error) => {
+        if (error !== null && error !== undefined && call.body !== undefined) outgoing.destroy(error)
+      })
+    }
+  })
+  if (call.expect) {
+    outgoing.once("continue", sendBody)
+    // not every server knows it (RFC 9110, 10.1.1)
+    bodyTimer = setTimeout(sendBody, Math.min(continueTimeout, call.timeout / 2))
+    outgoing.once("response", () => clearTimeout(bodyTimer))
+    outgoing.flushHeaders()
+  } else sendBody()
+
+  return () => {
+    settled = true
+    clearTimeout(answerTimer)
+    clearTimeout(bodyTimer)
+    outgoing.destroy()
+  }
+}
 
 /** Node refuses characters that a header or a request line can't have. */
 const begin = (agent: http.Agent, call: Call): http.ClientRequest | Failure => {

@@ -52,6 +52,8 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
       batch: {
         size: batch,
         workers,
+        // no server counts them
+        counted: false,
         accepts: ({ generation }) => generation.size <= smallFile,
         deliver: (tasks) =>
           Effect.flatMap(copier.copyAll(tasks.map(toJob)), (results) =>

@@ -50,7 +50,7 @@ export interface Options extends Exchange.Options {
 
 const mib = 1024 * 1024
 /** Of all deliveries of a lane together, for what they read: one half is shared out, the other is for who comes first. */
-const memory = 64 * mib
+const memory = 48 * mib
 /** How long aborting an upload may hold up the end of an attempt. */
 const cleanupTimeout = 5_000
 

@@ -14,32 +14,21 @@ import * as about from "./about.ts"
 import * as SftpSession from "./SftpSession.ts"
 import * as SshConnection from "./SshConnection.ts"
 
-/** Files that a worker sends at once where they are small: they wait for the server most of the time. */
-const batch = 8
-const smallFile = 64 * 1024
 /** A connection that nobody uses is given back to the server after so long, in milliseconds. */
 const closeAfter = 30_000
 
 const traits: Staging.Traits = {
   sessions: () => makePool,
   // names are bytes in the protocol, and the rest is checked for all protocols alike
-  refuses: () => undefined
+  refuses: () => undefined,
+  // several pieces of a chunk are under way for as long as the server likes
+  drains: false
 }
 
 export const make = (): Effect.Effect<Destination.Destination> =>
   Effect.succeed({
     ...about.sftp,
-    open: (lane, options) =>
-      Effect.map(Staging.open(traits, lane, options), (connection) => ({
-        ...connection,
-        batch: {
-          size: batch,
-          workers: options.concurrency,
-          accepts: ({ generation }) => generation.size <= smallFile,
-          deliver: (tasks) =>
-            Effect.forEach(tasks, (task) => Effect.exit(connection.deliver(task)), { concurrency: "unbounded" })
-        }
-      }))
+    open: (lane, options) => Staging.open(traits, lane, options)
   })
 
 export const layer = () => Destination.layer(make())

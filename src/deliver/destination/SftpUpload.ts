@@ -7,6 +7,8 @@ import { flag, LostError, status, StatusError, type SftpWire } from "./SftpWire.
 export interface Job {
   readonly path: string
   readonly body: Readable
+  /** Takes back the memory of a chunk of the body. */
+  readonly giveBack?: ((chunk: Uint8Array) => void) | undefined
   /** Bytes that are there and are kept. */
   readonly offset: number
   readonly sync: boolean
@@ -107,7 +109,13 @@ export class SftpUpload {
   private async send(handle: Buffer, chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<number> {
     let at = this.job.offset
     for await (const chunk of chunks) {
-      if (chunks !== this.kept && this.wire.orderly && at + chunk.byteLength <= small) this.kept.push(chunk)
+      const keeps = chunks === this.kept || (this.wire.orderly && at + chunk.byteLength <= small)
+      if (keeps && chunks !== this.kept) this.kept.push(chunk)
+      let left = keeps ? Infinity : Math.max(1, chunk.byteLength)
+      const answered = (bytes: number) => {
+        left -= bytes
+        if (left === 0) this.job.giveBack?.(chunk)
+      }
       // pieces of one size, none of them tiny
       const pieces = Math.ceil(chunk.byteLength / this.wire.writeChunk)
       const most = Math.ceil(chunk.byteLength / Math.max(1, pieces))
@@ -115,7 +123,7 @@ export class SftpUpload {
         const piece = chunk.subarray(from, from + most)
         await this.until(() => this.pending === 0 || at + piece.byteLength - this.firstUnanswered(at) <= inFlight)
         this.check()
-        this.write(handle, at, piece)
+        this.write(handle, at, piece, answered)
         at += piece.byteLength
       }
     }
@@ -123,7 +131,7 @@ export class SftpUpload {
     return at
   }
 
-  private write(handle: Buffer, at: number, piece: Buffer): void {
+  private write(handle: Buffer, at: number, piece: Buffer, done: (bytes: number) => void): void {
     this.pending += piece.byteLength
     this.unanswered.add(at)
     const answered = () => {
@@ -131,7 +139,11 @@ export class SftpUpload {
       this.unanswered.delete(at)
       this.wake?.()
     }
-    this.wire.write(handle, at, piece).then(answered, (error: unknown) => {
+    const written = () => {
+      answered()
+      done(piece.byteLength)
+    }
+    this.wire.write(handle, at, piece).then(written, (error: unknown) => {
       this.fail(error)
       answered()
     })

@@ -124,7 +124,7 @@ const sendRest = (
 ): Effect.Effect<string, DeliveryError | Again> =>
   Effect.gen(function* () {
     if (upload.offset === reader.size) return "complete at the target"
-    const body = reader.stream({ progress: task.progress, pace: task.pace })
+    const body = reader.stream({ progress: task.progress, pace: task.pace, drains: true })
     const { offset, said } = yield* patch(lane, task, upload, {
       body,
       reader,

@@ -30,6 +30,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, Destinat
 const traits = (options: Options): Staging.Traits => ({
   // a path of a URL carries any bytes
   refuses: () => undefined,
+  drains: true,
   sessions: () =>
     Effect.map(Exchange.make(options), (exchange) => {
       const learned = nothingLearned()

@@ -32,6 +32,7 @@ const types = new Map([
   ["ods", "application/vnd.oasis.opendocument.spreadsheet"],
   ["zip", "application/zip"],
   ["gz", "application/gzip"],
+  ["zst", "application/zstd"],
   ["tar", "application/x-tar"],
   ["7z", "application/x-7z-compressed"],
   ["rar", "application/vnd.rar"],

@@ -22,7 +22,8 @@ const targetAt =
         options: targetOptions(options)
       },
       secrets: noSecrets,
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     }
   }
 
@@ -91,7 +92,7 @@ destinationContract({
 destinationContract({
   name: "ftp, vsftpd",
   skip: hasVsftpd ? undefined : "vsftpd is not installed, or this is not root",
-  capabilities,
+  capabilities: { ...capabilities, batches: true },
   make: Effect.gen(function* () {
     const server = yield* startVsftpd
     return {

@@ -34,7 +34,8 @@ const setUp = (serverOptions: FtpOptions = {}) =>
           ...noSecrets,
           password: password === undefined ? Option.none() : Option.some(Redacted.make(password))
         },
-        bandwidth: unlimited
+        bandwidth: unlimited,
+        rename: "{relpath}"
       }
     }
     const file = yield* source.write("file.bin", pattern(1_000_000))
@@ -359,7 +360,8 @@ describe("the connection", () => {
               options: targetOptions()
             },
             secrets: noSecrets,
-            bandwidth: unlimited
+            bandwidth: unlimited,
+            rename: "{relpath}"
           }
           yield* connection.deliver(makeTask(generation, to))
           expect(server.open()).toBe(1)
@@ -469,7 +471,8 @@ describe.skipIf(!hasVsftpd)("vsftpd", () => {
           options: targetOptions()
         },
         secrets: noSecrets,
-        bandwidth: unlimited
+        bandwidth: unlimited,
+        rename: "{relpath}"
       }
       const large = yield* source.sparse("large.bin", 200_000_000)
       const small = yield* Effect.forEach(

@@ -25,7 +25,8 @@ const targetAt = (port: number, options: Partial<TargetOptions>, host = "127.0.0
     options: targetOptions(options)
   },
   secrets: noSecrets,
-  bandwidth: unlimited
+  bandwidth: unlimited,
+  rename: "{relpath}"
 })
 
 /** A file with a certificate, as `ca` names one. */

@@ -24,7 +24,8 @@ const targetAt =
         options: targetOptions({ upload, ...options })
       },
       secrets: noSecrets,
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     }
   }
 
@@ -54,13 +55,13 @@ const common = { streams: true, temps: false, hashes: true } as const
 
 destinationContract({
   name: "http, as a form",
-  capabilities: { ...common, adopts: "nothing", folders: false, bytes: false, lineBreaks: true },
+  capabilities: { ...common, batches: true, adopts: "nothing", folders: false, bytes: false, lineBreaks: true },
   make: farSide("multipart")
 })
 
 destinationContract({
   name: "http, the bare body",
-  capabilities: { ...common, adopts: "chosen", folders: true, bytes: true, lineBreaks: true },
+  capabilities: { ...common, batches: true, adopts: "chosen", folders: true, bytes: true, lineBreaks: true },
   make: farSide("raw")
 })
 

@@ -28,7 +28,8 @@ const setUp = Effect.gen(function* () {
       password: Option.some(Redacted.make("pa:ss wörd")),
       query: Option.some(Redacted.make("?token=s3cret&x=a%20b"))
     },
-    bandwidth: unlimited
+    bandwidth: unlimited,
+    rename: "{relpath}"
   })
   return { server, source, connection, target }
 })

@@ -27,7 +27,8 @@ const setUp = (serverOptions: ServerOptions = {}) =>
         options: targetOptions({ upload: "raw", ...options })
       },
       secrets: { ...noSecrets, ...secrets },
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     })
     const file = (size = 1000, name = "file.bin") =>
       Effect.map(source.write(name, pattern(size)), ({ generation }) => generation)

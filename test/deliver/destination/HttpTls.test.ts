@@ -33,7 +33,8 @@ const setUp = (certificate: Parameters<typeof makeCertificateFor>[0], options: P
         options: targetOptions({ upload: "raw", ca, ...options })
       },
       secrets: noSecrets,
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     }
     const source = yield* makeSource
     const { generation } = yield* source.write("file.bin", pattern(1000))

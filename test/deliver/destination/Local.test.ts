@@ -17,6 +17,7 @@ const over = (name: string, files: Layer.Layer<Files>, skip?: string): Subject =
   name,
   skip,
   capabilities: {
+    batches: true,
     folders: true,
     bytes: true,
     lineBreaks: true,
@@ -47,7 +48,8 @@ const over = (name: string, files: Layer.Layer<Files>, skip?: string): Subject =
           options: targetOptions(options)
         },
         secrets: noSecrets,
-        bandwidth: unlimited
+        bandwidth: unlimited,
+        rename: "{relpath}"
       }),
       read: (target, name) =>
         Effect.sync(() => (existsSync(at(target, name)) ? readFileSync(at(target, name)) : undefined)),

@@ -31,7 +31,8 @@ destinationContract({
           options: targetOptions(options)
         },
         secrets: noSecrets,
-        bandwidth: unlimited
+        bandwidth: unlimited,
+        rename: "{relpath}"
       }),
       read: (target, name) => Effect.sync(() => memory.files.get(location(target, name))),
       put: (target, name, bytes) => Effect.sync(() => memory.put(location(target, name), bytes)),

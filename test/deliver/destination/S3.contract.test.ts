@@ -34,7 +34,8 @@ const targetFor =
       options: targetOptions({ endpoint, region: "us-east-1", ...options })
     },
     secrets: { ...noSecrets, password: Option.some(Redacted.make(password)) },
-    bandwidth: unlimited
+    bandwidth: unlimited,
+    rename: "{relpath}"
   })
 
 const below = (path: string, key: string): string => (path === "/" ? key : `${path.slice(1)}/${key}`)

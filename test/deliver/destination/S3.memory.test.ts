@@ -63,7 +63,8 @@ it.scopedLive.each(subjects)(
                 })
               },
               secrets: { ...noSecrets, password: Option.some(Redacted.make("secret")) },
-              bandwidth: unlimited
+              bandwidth: unlimited,
+              rename: "{relpath}"
             })
           ),
         { concurrency: "unbounded" }

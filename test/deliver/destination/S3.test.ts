@@ -42,7 +42,8 @@ const setUp = (manners: Partial<Manners> = {}, concurrency = 4) =>
         password: Option.some(Redacted.make(secret)),
         token: Option.some(Redacted.make(sessionToken))
       },
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     })
     return { server, source, connection, target }
   })

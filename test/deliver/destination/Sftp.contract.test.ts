@@ -32,7 +32,7 @@ const onDisk = {
 destinationContract({
   name: "sftp, OpenSSH",
   skip: hasOpenssh ? undefined : "OpenSSH is not installed",
-  capabilities,
+  capabilities: { ...capabilities, batches: true },
   make: Effect.gen(function* () {
     const server = yield* startOpenssh()
     const targetAt =
@@ -49,7 +49,8 @@ destinationContract({
           options: targetOptions({ key: server.key, knownHosts: server.knownHosts, ...options })
         },
         secrets: noSecrets,
-        bandwidth: unlimited
+        bandwidth: unlimited,
+        rename: "{relpath}"
       })
     return {
       destination: yield* Sftp.make(),
@@ -76,7 +77,8 @@ const scripted = (options: SshOptions) =>
         options: targetOptions({ hostKey: server.fingerprint, ...more })
       },
       secrets: { ...noSecrets, password: Option.some(Redacted.make("secret")) },
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     })
     const below = (path: string) => Array.from(server.files.keys()).filter((file) => file.startsWith(`${path}/`))
     return {

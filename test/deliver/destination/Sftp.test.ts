@@ -29,7 +29,8 @@ const to = (
       options: targetOptions({ timeout: 5000, ...options })
     },
     secrets: { ...noSecrets, password: secret(password), passphrase: secret(passphrase) },
-    bandwidth: unlimited
+    bandwidth: unlimited,
+    rename: "{relpath}"
   }
 }
 
@@ -295,12 +296,14 @@ describe("an upload", () => {
         (name) => source.write(name, name)
       )
       const { batch } = connection
+      const first = yield* source.write("first", "first")
+      yield* connection.deliver(makeTask(first.generation, target()))
       const tasks = files.map(({ generation }) => makeTask(generation, target()))
       expect(batch?.accepts(tasks[0]?.delivery ?? (yield* Effect.dieMessage("no task")))).toBe(true)
       const exits = yield* batch?.deliver(tasks) ?? Effect.succeed([])
-      expect(exits.every((exit) => exit._tag === "Success")).toBe(true)
+      expect(exits.every((exit) => exit?._tag === "Success")).toBe(true)
       expect(Array.from(server.files.values(), ({ data }) => data.toString()).sort()).toEqual(
-        files.map(({ generation }) => generation.path).sort()
+        ["first", ...files.map(({ generation }) => generation.path)].sort()
       )
       expect(server.connections()).toBe(1)
     })

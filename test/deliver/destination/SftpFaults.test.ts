@@ -39,7 +39,8 @@ const at = (
       options: targetOptions({ timeout: 5000, ...options })
     },
     secrets: { ...noSecrets, password: secret(password), passphrase: secret(passphrase) },
-    bandwidth: unlimited
+    bandwidth: unlimited,
+    rename: "{relpath}"
   }
 }
 

@@ -34,7 +34,7 @@ it.scopedLive.skipIf(!hasOpenssh)(
         options: targetOptions({ key: server.key, knownHosts: server.knownHosts, timeout: 60_000 })
       }
       const receipt = yield* connection.deliver(
-        makeTask(generation, { target, secrets: noSecrets, bandwidth: unlimited })
+        makeTask(generation, { target, secrets: noSecrets, bandwidth: unlimited, rename: "{relpath}" })
       )
       expect(receipt.bytes).toBe(gib)
       expect(most - before).toBeLessThan(100 * 1024 * 1024)

@@ -21,7 +21,8 @@ const targetAt = (port: number, options: Partial<TargetOptions> = {}): RouteTarg
     options: targetOptions({ upload: "tus", ...options })
   },
   secrets: noSecrets,
-  bandwidth: unlimited
+  bandwidth: unlimited,
+  rename: "{relpath}"
 })
 
 const connect = Effect.flatMap(Http.make(), (destination) => destination.open("lane", { concurrency: 4, sync: false }))

@@ -75,7 +75,9 @@ it.scopedLive.each(subjects)("%s to a slow server take less than 100 MiB", ([, c
     const receipts = yield* Effect.forEach(
       files,
       ({ generation }) =>
-        connection.deliver(makeTask(generation, { target: to(sink), secrets: noSecrets, bandwidth: unlimited })),
+        connection.deliver(
+          makeTask(generation, { target: to(sink), secrets: noSecrets, bandwidth: unlimited, rename: "{relpath}" })
+        ),
       { concurrency: "unbounded" }
     )
     expect(receipts.map(({ bytes }) => bytes)).toEqual(files.map(() => size))

@@ -23,7 +23,8 @@ const targetAt =
         options: targetOptions(options)
       },
       secrets: noSecrets,
-      bandwidth: unlimited
+      bandwidth: unlimited,
+      rename: "{relpath}"
     }
   }
 
@@ -36,6 +37,7 @@ const below = (target: Target, paths: Iterable<string>): ReadonlyArray<string> =
 const at = (target: Target, name: string): string => `${target.path}/${name.replace(/^(\.fd-.{20})\.part$/, "$1.tmp")}`
 
 const capabilities = {
+  batches: true,
   folders: true,
   bytes: true,
   lineBreaks: true,

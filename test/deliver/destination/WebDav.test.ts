@@ -31,7 +31,8 @@ const targetAt = (
     ...more.target
   },
   secrets: { ...noSecrets, ...more.secrets },
-  bandwidth: unlimited
+  bandwidth: unlimited,
+  rename: "{relpath}"
 })
 
 const connect = Effect.gen(function* () {

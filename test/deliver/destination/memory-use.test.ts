@@ -61,7 +61,8 @@ it.scopedLive.each(subjects)(
             options: targetOptions({ ...options, timeout: 60_000 })
           },
           secrets: noSecrets,
-          bandwidth: unlimited
+          bandwidth: unlimited,
+          rename: "{relpath}"
         })
       )
       expect(receipt.bytes).toBe(gib)

@@ -33,7 +33,8 @@ const send = (
           options: targetOptions({ secure })
         },
         secrets: noSecrets,
-        bandwidth: unlimited
+        bandwidth: unlimited,
+        rename: "{relpath}"
       })
     )
   })
