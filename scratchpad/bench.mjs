@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: the whole daemon against a floor and its peers, in one run, on data it makes itself.
  *
- *   node scratchpad/bench.mjs [--only small|large|delay|memory|network|huge] [--reps 3] [--dir DIR] [--files 10000] [--small 1000] [--protocol SFTP]
+ *   node scratchpad/bench.mjs [--only small|large|delay|memory|network|huge|route] [--reps 3] [--dir DIR] [--files 10000] [--small 1000] [--protocol SFTP]
  *
  * Compare the ratios, not the values: they are medians of repetitions that take turns, each in fresh folders. The
  * floor is what Node does with no daemon around it: read, write to a temp name, rename, 32 files at once; for
@@ -38,6 +38,7 @@ import {
   wants
 } from "./bench/kit.mjs"
 import { huge, network } from "./bench/network.mjs"
+import { route } from "./bench/route.mjs"
 
 // The floor
 
@@ -310,6 +311,7 @@ try {
   if (wants("memory")) await memory()
   if (wants("network")) await network()
   if (wants("huge")) await huge()
+  if (wants("route")) await route()
   table("Goals", [["goal", "measured", ""], ...goals])
 } finally {
   fs.rmSync(root, { recursive: true, force: true })

@@ -64,8 +64,8 @@ const bundle = {
   format: "esm",
   platform: "node",
   target: "node20",
-  // native, or optional and not installed
-  external: ["better-sqlite3", "ssh2", "bufferutil", "utf-8-validate", "fsevents"],
+  // native, or finds a file beside itself, or optional and not installed
+  external: ["better-sqlite3", "@bokuweb/zstd-wasm", "ssh2", "bufferutil", "utf-8-validate", "fsevents"],
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);'
   },

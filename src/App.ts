@@ -1,20 +1,23 @@
 /**
  * The production graph: the only place that chooses which implementation stands behind each service.
  */
-import { Effect, Layer, Schedule, SubscriptionRef } from "effect"
+import { Clock, Effect, Layer, Schedule, Stream, SubscriptionRef } from "effect"
 import type { SqlClient } from "@effect/sql"
 import * as CurrentSettings from "./config/CurrentSettings.ts"
+import * as Reload from "./config/Reload.ts"
 import * as Destination from "./deliver/Destination.ts"
 import { Dispatcher } from "./deliver/Dispatcher.ts"
 import * as DispatcherLive from "./deliver/DispatcherLive.ts"
 import * as BuiltIn from "./deliver/destination/BuiltIn.ts"
 import * as Signals from "./deliver/Signals.ts"
 import type { Settings } from "./domain/Settings.ts"
+import * as FileFactsLive from "./files/FileFactsLive.ts"
 import * as FilesWorker from "./files/FilesWorker.ts"
 import * as Monitor from "./http/Monitor.ts"
 import * as Server from "./http/Server.ts"
+import * as Diff from "./route/Diff.ts"
 import * as Database from "./store/Database.ts"
-import type { Deliveries } from "./store/Deliveries.ts"
+import { Deliveries } from "./store/Deliveries.ts"
 import * as DeliveriesSql from "./store/DeliveriesSql.ts"
 import { Journal, type JournalError } from "./store/Journal.ts"
 import * as JournalSql from "./store/JournalSql.ts"
@@ -22,6 +25,7 @@ import * as Lock from "./store/Lock.ts"
 import { LogRepo } from "./store/LogRepo.ts"
 import * as LogRepoSql from "./store/LogRepoSql.ts"
 import * as ReadSql from "./store/ReadSql.ts"
+import * as Remembered from "./store/Remembered.ts"
 import { Intake } from "./watch/Intake.ts"
 import * as IntakeLive from "./watch/IntakeLive.ts"
 import * as WatcherChokidar from "./watch/WatcherChokidar.ts"
@@ -32,13 +36,22 @@ export interface RunOptions {
   readonly webapp: boolean
   /** Whether the text console listens. */
   readonly monitor: boolean
+  /** How the config file is loaded again; left out: never. */
+  readonly reload?: Omit<Reload.Options, "summary"> | undefined
   /** Destinations beside the built-in ones: layers made by `Destination.layer`. */
   readonly destinations?: Layer.Layer<never, never, Destination.Destinations> | undefined
 }
 
 /** What the program is made of, as an embedding app can use it. */
 export type Services =
-  CurrentSettings.CurrentSettings | Deliveries | Destination.Destinations | Dispatcher | Intake | Journal | LogRepo
+  | CurrentSettings.CurrentSettings
+  | Deliveries
+  | Destination.Destinations
+  | Dispatcher
+  | Intake
+  | Journal
+  | LogRepo
+  | Reload.Reload
 
 /** Why the program could not start. */
 export type AppError =
@@ -55,8 +68,11 @@ export const layer = (options: RunOptions): Layer.Layer<Services, AppError> => {
     options.monitor && settings.monitor.enabled ? Monitor.layer : Layer.empty
   )
   return faces.pipe(
-    Layer.provideMerge(Layer.mergeAll(retention, pipeline(options.destinations ?? Layer.empty))),
+    Layer.provideMerge(
+      Layer.mergeAll(retention, pipeline(options.destinations ?? Layer.empty), reload(options.reload))
+    ),
     Layer.provideMerge(store(settings)),
+    Layer.provide(Layer.mergeAll(FilesWorker.layer, FileFactsLive.layer)),
     Layer.provideMerge(CurrentSettings.layer(settings))
   )
 }
@@ -67,7 +83,39 @@ const pipeline = (custom: Layer.Layer<never, never, Destination.Destinations>) =
     // the intake is closed first, so that nothing new is accepted while the lanes drain
     Layer.provideMerge(DispatcherLive.layer),
     Layer.provideMerge(Layer.mergeAll(BuiltIn.layer, custom).pipe(Layer.provideMerge(Destination.layerRegistry))),
-    Layer.provide(Layer.mergeAll(Signals.layer, WatcherChokidar.layer, FilesWorker.layer))
+    Layer.provide(Layer.mergeAll(Signals.layer, WatcherChokidar.layer))
+  )
+
+/** Changes of the config, with a word on what they mean for files like the last ones. */
+const reload = (
+  options: RunOptions["reload"]
+): Layer.Layer<Reload.Reload, never, CurrentSettings.CurrentSettings | Deliveries> =>
+  options === undefined
+    ? Reload.layerFixed
+    : Layer.unwrapEffect(
+        Effect.map(Deliveries, (deliveries) =>
+          Reload.layer({ ...options, summary: (old, next) => rerouted(deliveries, old, next) })
+        )
+      )
+
+/** How many of the files that were accepted last are asked about. */
+const sampleSize = 1000
+
+const rerouted = (deliveries: typeof Deliveries.Service, old: Settings, next: Settings): Effect.Effect<string | null> =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const files = Stream.map(Remembered.stream(deliveries, sampleSize), ({ bytes, ...file }) => ({
+      ...file,
+      now,
+      bytes: () => bytes
+    }))
+    const summary = yield* Diff.summarize(Diff.compile(old, next), files)
+    if (summary.files === 0) return null
+    return [Diff.describe(summary), ...summary.examples.map(Diff.line)].join("; ")
+  }).pipe(
+    Effect.catchAll((error) =>
+      Effect.as(Effect.logWarning(`What the new config changes can't be told: ${error.reason}`), null)
+    )
   )
 
 /** The journal and the log in the database, which this process alone may write. */

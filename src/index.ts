@@ -9,6 +9,8 @@ export * as App from "./App.ts"
 export * as Config from "./config/Config.ts"
 export { ConfigError } from "./config/ConfigError.ts"
 export { CurrentSettings } from "./config/CurrentSettings.ts"
+/** Loads the config again while the program runs; `App.layer({ reload, … })` says how. */
+export { Reload, type ConfigStatus, type Reloaded } from "./config/Reload.ts"
 
 /** `Destination.layer(make)` registers a destination for a URL scheme; pass it to `App.layer`. */
 export * as Destination from "./deliver/Destination.ts"

@@ -18,11 +18,14 @@ import * as RelPath from "../src/domain/RelPath.ts"
 import { noSecrets, unlimited, type Route, type Settings, type Source } from "../src/domain/Settings.ts"
 import type { Target, TargetOptions } from "../src/domain/Target.ts"
 import type { Files } from "../src/files/Files.ts"
+import * as FileFactsLive from "../src/files/FileFactsLive.ts"
 import * as FilesDirect from "../src/files/FilesDirect.ts"
 import { Deliveries } from "../src/store/Deliveries.ts"
 import { Journal } from "../src/store/Journal.ts"
 import { LogRepo } from "../src/store/LogRepo.ts"
 import * as LogRepoMemory from "../src/store/LogRepoMemory.ts"
+import * as MemoryDeliveries from "../src/store/MemoryDeliveries.ts"
+import * as MemoryJournal from "../src/store/MemoryJournal.ts"
 import * as MemoryStore from "../src/store/MemoryStore.ts"
 import { Intake } from "../src/watch/Intake.ts"
 import * as IntakeLive from "../src/watch/IntakeLive.ts"
@@ -47,15 +50,19 @@ export interface Options {
 export type Store = Context.Context<Journal | LogRepo | Deliveries>
 
 export const makeStore: Effect.Effect<Store, never, Scope.Scope> = Layer.build(
-  Layer.mergeAll(MemoryStore.layerJournal, MemoryStore.layerDeliveries).pipe(
-    Layer.provideMerge(Layer.merge(MemoryStore.layerStore, LogRepoMemory.layer))
+  Layer.mergeAll(MemoryJournal.layer, MemoryDeliveries.layer).pipe(
+    Layer.provideMerge(Layer.merge(MemoryStore.layer, LogRepoMemory.layer))
   )
 )
 
 export const route = (name: string, targets: ReadonlyArray<Target>, extensions?: ReadonlyArray<string>): Route => ({
   name,
   extensions,
-  targets: targets.map((target) => ({ target, secrets: noSecrets, bandwidth: unlimited }))
+  rules: [],
+  otherwise: false,
+  priority: 0,
+  order: "arrival",
+  targets: targets.map((target) => ({ target, secrets: noSecrets, bandwidth: unlimited, rename: "{relpath}" }))
 })
 
 /** A local folder as a target. */
@@ -92,18 +99,23 @@ export const settingsOf = (directory: string, options: Options): Settings => ({
       include: ["**"],
       exclude: [],
       settle: 1000,
+      marker: null,
+      minAge: 0,
+      symlinks: "skip",
       watch: "auto",
       pollInterval: 2000,
       rescan: 300_000,
       after: { _tag: "Keep" },
+      onDead: { _tag: "Keep" },
       ...options.source
     }
   ],
   routes: options.routes ?? [route("all", [inMemory("one")])],
+  dispatch: "all",
   http: { host: "127.0.0.1", port: 0, token: Option.some(Redacted.make("token")) },
   monitor: { enabled: false, host: "127.0.0.1", port: 0 },
   log: { level: "INFO", format: "pretty", file: undefined, rotate: { size: 1, keep: 1 }, retain: 1e9 },
-  db: ":memory:",
+  db: join(directory, "journal.db"),
   durability: "crash"
 })
 
@@ -122,8 +134,9 @@ export const start = (options: Options = {}) =>
         Layer.provide(Layer.mergeAll(Local.layer, memory.layer, options.destinations ?? Layer.empty)),
         Layer.provide(Destination.layerRegistry),
         Layer.provideMerge(WatcherMemory.layer),
-        Layer.provide(Layer.mergeAll(Signals.layer, options.files ?? FilesDirect.layer)),
+        Layer.provide(Layer.mergeAll(Signals.layer, options.files ?? FilesDirect.layer, FileFactsLive.layer)),
         Layer.provide(Layer.succeed(Journal, options.journal?.(journal) ?? journal)),
+        Layer.provide(Layer.succeed(Deliveries, Context.get(store, Deliveries))),
         Layer.provideMerge(CurrentSettings.layer(settingsOf(directory, options)))
       )
     )

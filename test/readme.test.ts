@@ -14,6 +14,12 @@ import { LogEntry } from "../src/domain/LogEntry.ts"
 import { DeliveryState } from "../src/domain/Delivery.ts"
 
 const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
+/** What the examples take from the environment. */
+const env = {
+  FTP_PASSWORD: "p@ss/w",
+  AGE_RECIPIENT: "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+}
+
 const configs = Array.from(readme.matchAll(/^```yaml\n([^]*?)^```$/gm), ([, text = ""]) => text)
 
 /** Those of the words that the README does not have in `code`. */
@@ -35,7 +41,7 @@ describe("the README", () => {
       for (const [index, text] of configs.entries()) {
         const file = join(directory, `${index}.yml`)
         writeFileSync(file, text)
-        const { settings, warnings } = yield* Config.check(file, { env: { FTP_PASSWORD: "p@ss/w" } })
+        const { settings, warnings } = yield* Config.check(file, { env })
         expect(settings.routes.length).toBeGreaterThan(0)
         // the keys and authorities that an example names are on no machine but its reader's
         expect(warnings.filter(({ message }) => !message.startsWith("there is no file "))).toEqual([])

@@ -5,8 +5,10 @@ import { Effect } from "effect"
 import { statSync } from "node:fs"
 import type { Settings } from "../domain/Settings.ts"
 import type { Given } from "./CheckCommand.ts"
+import { filesOf, orderOf } from "./FolderSaid.ts"
 import { loadAndWarn } from "./Load.ts"
 import * as Output from "./Output.ts"
+import * as SourceSaid from "./SourceSaid.ts"
 import { saidOf } from "./TargetSaid.ts"
 
 export const check = Effect.fn("Check.check")(function* (given: Given) {
@@ -29,11 +31,11 @@ const summary = (settings: Settings): string => {
   const lanes = new Set(targets.map(({ target }) => target.lane))
   return [
     "ok",
-    ...settings.sources.map((source) => `source  ${source.name}: ${source.path}`),
+    ...settings.sources.map((source) => `source  ${source.name}: ${source.path}${SourceSaid.saidOf(source)}`),
+    ...(settings.dispatch === "first" ? ["folders: the first one that matches gets the file"] : []),
     ...settings.routes.flatMap((route) =>
       route.targets.map(
-        (one) =>
-          `folder  ${route.name}: ${route.extensions?.join(", ") ?? "every file"} -> ${one.target.url}${saidOf(one)}`
+        (one) => `folder  ${route.name}: ${filesOf(route)}${orderOf(route)} -> ${one.target.url}${saidOf(one)}`
       )
     ),
     `lanes   ${[...lanes].join(", ")}`,

@@ -9,16 +9,18 @@ import { readFileSync } from "node:fs"
 import * as Arguments from "./Arguments.ts"
 import { check } from "./CheckCommand.ts"
 import * as Daemon from "./Daemon.ts"
+import { diff } from "./DiffCommand.ts"
 import { doctor } from "./DoctorCommand.ts"
 import { explain } from "./ExplainCommand.ts"
 import { usage, type Ended, type Failure } from "./Failure.ts"
 import * as Help from "./Help.ts"
 import { logs } from "./LogsCommand.ts"
 import * as Output from "./Output.ts"
+import { reload } from "./ReloadCommand.ts"
 import { retry } from "./RetryCommand.ts"
 import { run } from "./RunCommand.ts"
 
-const program = run.pipe(Command.withSubcommands([check, doctor, explain, logs, retry]))
+const program = run.pipe(Command.withSubcommands([check, diff, doctor, explain, logs, reload, retry]))
 
 /** Runs a command line, without the program's own name. Never fails: what goes wrong is said, and the code tells. */
 export const main = (args: ReadonlyArray<string>): Effect.Effect<number, never, CliApp.CliApp.Environment> =>
@@ -88,7 +90,16 @@ const nameOf = <Name extends string, R, E, A>(command: Command.Command<Name, R, 
   [...Command.getNames(command)].join()
 
 /** For the normalisation and the help: the program itself, and its commands. */
-const known = [topic(run, ""), topic(check), topic(doctor), topic(explain), topic(logs), topic(retry)] as const
+const known = [
+  topic(run, ""),
+  topic(check),
+  topic(diff),
+  topic(doctor),
+  topic(explain),
+  topic(logs),
+  topic(reload),
+  topic(retry)
+] as const
 
 /** From package.json, which lies above the program however that was built. */
 const version = (): string => {

@@ -12,7 +12,7 @@ import * as Logging from "./Logging.ts"
 import * as Output from "./Output.ts"
 
 /** A target to be looked at. */
-export interface Patient extends Omit<RouteTarget, "bandwidth"> {
+export interface Patient extends Pick<RouteTarget, "target" | "secrets"> {
   /** The names of the folders that send there. */
   readonly folders: ReadonlyArray<string>
   /** Whether data must be on the medium before it counts as delivered. */

@@ -1,18 +1,16 @@
 /**
  * `filedispatch logs`: the log, newest first, also while the daemon runs.
  */
-import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Cause, Effect, Layer, Option } from "effect"
+import { Effect, Option } from "effect"
 import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import type { LogEntry } from "../domain/LogEntry.ts"
 import { LogRepo, type LogFilter } from "../store/LogRepo.ts"
-import * as LogRepoSql from "../store/LogRepoSql.ts"
-import * as ReadSql from "../store/ReadSql.ts"
-import { Failure, from } from "./Failure.ts"
+import { from } from "./Failure.ts"
 import { load } from "./Load.ts"
 import type { Given } from "./LogsCommand.ts"
 import * as Output from "./Output.ts"
+import { layer } from "./ReadOnly.ts"
 
 export const logs = Effect.fn("Logs.logs")(function* (given: Given) {
   const settings = yield* load(given.config, { db: given.db })
@@ -36,18 +34,6 @@ const filterOf = (given: Given): LogFilter => ({
   extension: given.extension?.replace(/^\./, "").toLowerCase(),
   protocol: given.protocol?.toLowerCase()
 })
-
-/** The log of a database that this process may only read. */
-const layer = (file: string): Layer.Layer<LogRepo, Failure> =>
-  LogRepoSql.layer.pipe(
-    Layer.provide(ReadSql.layerDirect),
-    Layer.provide(SqliteClient.layer({ filename: file, readonly: true })),
-    Layer.catchAllCause((cause) => {
-      const error = Cause.squash(cause)
-      const detail = error instanceof Error ? error.message : String(error)
-      return Layer.fail(new Failure({ code: 1, message: `The database ${file} can't be read (${detail}).` }))
-    })
-  )
 
 const show = Effect.fnUntraced(function* (filter: LogFilter, limit: number, json: boolean) {
   const log = yield* LogRepo

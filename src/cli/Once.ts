@@ -144,6 +144,8 @@ const summary = Effect.fnUntraced(function* (
   if (outcome.failed > 0) parts.push(`${outcome.failed} failed`)
   if (waiting > 0) parts.push(`${waiting} waiting`)
   if (unmatched > 0) parts.push(`${unmatched} matched no folder`)
+  const held = sources.reduce((sum, source) => sum + source.waiting, 0)
+  if (held > 0) parts.push(`${held} not taken yet: they wait for a marker, for their age, or to be readable`)
   yield* Output.note(parts.join(", "))
   return outcome.failed > 0 || down.length > 0 || waiting > 0 || missing.length > 0 ? 1 : 0
 })

@@ -1,14 +1,19 @@
 /**
- * `filedispatch retry`: brings dead deliveries back. Where a daemon has the journal it is asked to do so; otherwise
- * they are brought back in the journal itself, for the next start.
+ * `filedispatch retry`: brings dead deliveries back, or sends their files where the config says now. Where a daemon has
+ * the journal it is asked to do so; otherwise it is done in the journal itself, for the next start.
  */
 import { FetchHttpClient } from "@effect/platform"
 import { Effect, Either, Layer } from "effect"
 import { existsSync } from "node:fs"
 import { DeliveryId } from "../domain/Delivery.ts"
 import type { Settings } from "../domain/Settings.ts"
+import * as Reroute from "../deliver/Reroute.ts"
+import { FileFacts } from "../files/FileFacts.ts"
+import * as FileFactsLive from "../files/FileFactsLive.ts"
 import * as Client from "../http/Client.ts"
 import * as Database from "../store/Database.ts"
+import { Deliveries } from "../store/Deliveries.ts"
+import * as DeliveriesSql from "../store/DeliveriesSql.ts"
 import { Journal } from "../store/Journal.ts"
 import * as JournalSql from "../store/JournalSql.ts"
 import * as Lock from "../store/Lock.ts"
@@ -33,18 +38,16 @@ export const retry = Effect.fn("Retry.retry")(function* (given: Given) {
   if (!existsSync(settings.db)) {
     return yield* new Failure({ code: 1, message: `There is nothing to retry: ${settings.db} does not exist.` })
   }
-  const brought = yield* inJournal(settings, wanted).pipe(
-    Effect.catchTag("JournalLockedError", () => overHttp(settings, wanted)),
+  const asked: Asked = { wanted, reroute: given.reroute }
+  const brought = yield* inJournal(settings, asked).pipe(
+    Effect.catchTag("JournalLockedError", () => overHttp(settings, asked)),
     Effect.mapError(from)
   )
-  const missing = wanted === "all" ? [] : wanted.filter((id) => !brought.ids.includes(id))
   for (const id of brought.ids) yield* Output.line(String(id))
-  yield* Output.note(`${brought.count} brought back${brought.by === "daemon" ? "" : ", for the next start"}.`)
-  if (missing.length > 0) {
-    yield* Output.note(`Not dead, or not there: ${missing.join(", ")}.`)
-    return 1
-  }
-  return 0
+  const done = given.reroute ? "sent where the config says now" : "brought back"
+  yield* Output.note(`${brought.count} ${done}${brought.by === "daemon" ? "" : ", for the next start"}.`)
+  for (const { id, reason } of brought.left) yield* Output.note(`${id} is left as it is: ${reason}.`)
+  return brought.left.length > 0 && wanted !== "all" ? 1 : 0
 })
 
 const wantedOf = ({ all, ids }: Given): Either.Either<Wanted, Failure> => {
@@ -54,51 +57,92 @@ const wantedOf = ({ all, ids }: Given): Either.Either<Wanted, Failure> => {
   return Either.right(ids.map((id) => DeliveryId.make(id)))
 }
 
+interface Asked {
+  readonly wanted: Wanted
+  /** By today's config, and not as they were accepted. */
+  readonly reroute: boolean
+}
+
 interface Brought {
-  /** Empty where the daemon says only how many. */
+  /** Those that came back, or that go instead; empty where the daemon says only how many. */
   readonly ids: ReadonlyArray<DeliveryId>
   readonly count: number
+  /** Those that did not, and why, as the end of a sentence. */
+  readonly left: ReadonlyArray<{ readonly id: DeliveryId; readonly reason: string }>
   readonly by: "daemon" | "journal"
 }
 
+const notDead = "it was not given up, or is not there"
+
 /** With the journal's lock held, so that no daemon starts meanwhile. */
-const inJournal = (settings: Settings, wanted: Wanted) =>
+const inJournal = (settings: Settings, { reroute, wanted }: Asked) =>
   Effect.gen(function* () {
     yield* Lock.acquire(settings.db)
-    const replayed = yield* Effect.flatMap(Journal, (journal) => journal.replay(wanted)).pipe(
-      Effect.provide(
-        JournalSql.layer.pipe(
-          Layer.provide(LogRepoSql.layer),
-          Layer.provide(ReadSql.layerDirect),
-          Layer.provide(Database.layer({ file: settings.db, durability: settings.durability }))
-        )
-      )
+    const store = Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer).pipe(
+      Layer.provide(LogRepoSql.layer),
+      Layer.provide(ReadSql.layerDirect),
+      Layer.provide(Database.layer({ file: settings.db, durability: settings.durability }))
     )
-    const ids = replayed.map(({ id }) => id)
-    const brought: Brought = { ids, count: ids.length, by: "journal" }
-    return brought
+    return yield* (reroute ? routeAnew(settings, wanted) : replay(wanted)).pipe(
+      Effect.provide(Layer.merge(store, FileFactsLive.layer))
+    )
   }).pipe(Effect.scoped)
 
+const replay = (wanted: Wanted) =>
+  Effect.gen(function* () {
+    const ids = (yield* (yield* Journal).replay(wanted)).map(({ id }) => id)
+    const missing = wanted === "all" ? [] : wanted.filter((id) => !ids.includes(id))
+    return brought("journal", ids, missing)
+  })
+
+const routeAnew = (settings: Settings, wanted: Wanted) =>
+  Effect.gen(function* () {
+    const services = { settings, journal: yield* Journal, deliveries: yield* Deliveries, facts: yield* FileFacts }
+    const { deliveries, left } = yield* Reroute.reroute(services, wanted)
+    return {
+      ...brought(
+        "journal",
+        deliveries.map(({ id }) => id)
+      ),
+      left
+    }
+  })
+
+const brought = (
+  by: Brought["by"],
+  ids: ReadonlyArray<DeliveryId>,
+  missing: ReadonlyArray<DeliveryId> = []
+): Brought => ({ ids, count: ids.length, left: missing.map((id) => ({ id, reason: notDead })), by })
+
 /** By the daemon that has the journal, if it can be reached. */
-const overHttp = (settings: Settings, wanted: Wanted): Effect.Effect<Brought, Failure> => {
+const overHttp = (settings: Settings, { reroute, wanted }: Asked): Effect.Effect<Brought, Failure> => {
   const baseUrl = Client.localUrl(settings.http)
+  const urlParams = reroute ? { reroute } : {}
   return Effect.gen(function* () {
     const client = yield* Client.make({ baseUrl, token: settings.http.token })
     if (wanted === "all") {
-      const { replayed } = yield* client.deliveries.retryAll()
-      return { ids: [], count: replayed, by: "daemon" } satisfies Brought
+      const { replayed } = yield* client.deliveries.retryAll({ urlParams })
+      return { ...brought("daemon", []), count: replayed }
     }
-    const ids = yield* Effect.filter(wanted, (id) =>
-      client.deliveries
-        .retry({ path: { id } })
-        .pipe(
-          Effect.as(true),
-          Effect.catchTags({ NotFound: () => Effect.succeed(false), Conflict: () => Effect.succeed(false) })
-        )
+    const tried = yield* Effect.forEach(wanted, (id) =>
+      client.deliveries.retry({ path: { id }, urlParams }).pipe(
+        Effect.map((delivery): Brought => brought("daemon", [DeliveryId.make(delivery.id)])),
+        Effect.catchTags({
+          NotFound: ({ detail }) => Effect.succeed({ ...brought("daemon", []), left: [{ id, reason: detail }] }),
+          Conflict: ({ detail }) => Effect.succeed({ ...brought("daemon", []), left: [{ id, reason: detail }] })
+        })
+      )
     )
-    return { ids, count: ids.length, by: "daemon" } satisfies Brought
+    return {
+      ...brought(
+        "daemon",
+        tried.flatMap(({ ids }) => ids)
+      ),
+      left: tried.flatMap(({ left }) => left)
+    }
   }).pipe(
-    Effect.timeout("30 seconds"),
+    // files may have to be read for it
+    Effect.timeout(reroute ? "10 minutes" : "30 seconds"),
     Effect.mapError(
       (error) =>
         new Failure({

@@ -13,6 +13,7 @@ import * as Help from "./Help.ts"
 const options = {
   config: Flags.config,
   all: Flags.on("all", "all that are dead, ambiguous or cancelled"),
+  reroute: Flags.on("reroute", "send them where today's config says, and not where they were to go"),
   host: Flags.text("host", "IP", "where the running daemon listens, if not as in the config").pipe(
     Options.withAlias("H")
   ),
@@ -42,8 +43,8 @@ export const retry = Command.make(
   Command.withDescription(
     Help.description(
       "Brings dead deliveries back, in the running daemon or, where none runs, for its next start.",
-      "filedispatch retry -c CONFIG ID...",
-      "filedispatch retry -c CONFIG --all"
+      "filedispatch retry -c CONFIG ID... [--reroute]",
+      "filedispatch retry -c CONFIG --all [--reroute]"
     )
   )
 )

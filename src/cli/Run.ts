@@ -2,12 +2,16 @@
  * The command without a name: watches and dispatches, in the foreground, as a daemon, or once.
  */
 import { Context, Effect, Layer } from "effect"
+import type { Overrides } from "../config/Config.ts"
+import { fingerprint } from "../config/fingerprint.ts"
+import { Reload } from "../config/Reload.ts"
 import type { Settings } from "../domain/Settings.ts"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
 import { Intake } from "../watch/Intake.ts"
 import * as Daemon from "./Daemon.ts"
 import { from, usage } from "./Failure.ts"
 import { noConfig } from "./Flags.ts"
+import * as Hangup from "./Hangup.ts"
 import { loadAndWarn } from "./Load.ts"
 import * as Logging from "./Logging.ts"
 import { once } from "./Once.ts"
@@ -26,6 +30,8 @@ export const run = Effect.fn("Run.run")(function* (given: Given) {
     yield* stop(pidfile)
     return 0
   }
+  // looked at before it is loaded, so that no change after that is missed
+  const seen = given.config === undefined ? "" : fingerprint(given.config)
   const settings = yield* settingsOf(given)
   if (given.dryRun) {
     const { dryRun } = yield* Effect.promise(() => import("./DryRun.ts"))
@@ -40,7 +46,7 @@ export const run = Effect.fn("Run.run")(function* (given: Given) {
     yield* Output.line(String(pid))
     return 0
   }
-  return yield* serve(settings, given).pipe(Effect.provide(Logging.layer(settings.log)))
+  return yield* serve(settings, given, seen).pipe(Effect.provide(Logging.layer(settings.log)))
 })
 
 /** The config, with what the command line says instead. */
@@ -53,30 +59,42 @@ const settingsOf = Effect.fnUntraced(function* (given: Given) {
   if (logFile !== undefined && !daemon) {
     yield* Output.note("--log-file is for the daemon (-d): messages go to stderr.")
   }
-  const settings = yield* loadAndWarn(config, {
-    host: given.host,
-    port: given.port,
-    db: given.db,
-    logFile: daemon ? logFile : undefined,
-    logLevel,
-    move: given.move,
-    noHttp: given.noWebapp
-  })
+  const settings = yield* loadAndWarn(config, overridesOf(given))
   // a progress display and a line for each delivery say the same better
   const quiet = once && logLevel === undefined && Output.onTerminal("stderr") && settings.log.level === "INFO"
   return quiet ? { ...settings, log: { ...settings.log, level: "WARNING" as const } } : settings
 })
 
-/** Runs until it is interrupted, or with `--once` until all is concluded. */
-const serve = (settings: Settings, given: Given) =>
+const overridesOf = (given: Given): Overrides => ({
+  host: given.host,
+  port: given.port,
+  db: given.db,
+  logFile: given.daemon ? given.logFile : undefined,
+  logLevel: given.logLevel,
+  move: given.move,
+  noHttp: given.noWebapp
+})
+
+/** Runs until it is interrupted, or with `--once` until all is concluded. `seen`: the config's fingerprint. */
+const serve = (settings: Settings, given: Given, seen: string) =>
   Effect.gen(function* () {
     const since = Date.now()
+    // from the first moment on: by default the signal ends a process
+    const hangup = given.once ? undefined : yield* Hangup.listen
     // first in, last out: the pid file goes when everything else has ended
     const pidFile = given.pidfile === undefined ? undefined : yield* PidFile.hold(given.pidfile)
     const { layer } = yield* Effect.promise(() => import("../App.ts"))
-    const services = yield* Layer.build(layer({ settings, webapp: !given.noWebapp, monitor: !given.noMonitor })).pipe(
-      Effect.mapError(from)
-    )
+    const reload =
+      given.once || given.config === undefined
+        ? undefined
+        : { file: given.config, overrides: overridesOf(given), seen, watch: true }
+    const services = yield* Layer.build(
+      layer({ settings, webapp: !given.noWebapp, monitor: !given.noMonitor, reload })
+    ).pipe(Effect.mapError(from))
+    if (hangup !== undefined) {
+      const again = Effect.zipRight(hangup.next, Effect.ignore(Context.get(services, Reload).reload("SIGHUP")))
+      yield* Effect.forkScoped(Effect.forever(again))
+    }
     if (pidFile !== undefined) yield* pidFile.write
     yield* Daemon.ready
     const page = given.noWebapp

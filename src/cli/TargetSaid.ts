@@ -4,11 +4,23 @@
 import { Option } from "effect"
 import { formatBytes, formatRate } from "../config/Quantity.ts"
 import type { RouteTarget } from "../domain/Settings.ts"
+import * as RelPath from "../domain/RelPath.ts"
 
 /** ` (verify hash, names portable, 10MiB/s)`; empty where all is as usual. */
 export const saidOf = (one: RouteTarget): string => {
-  const said = [...ofOptions(one), ...ofBandwidth(one), ...ofSecrets(one)]
+  const said = [...ofName(one), ...ofOptions(one), ...ofBandwidth(one), ...ofSecrets(one)]
   return said.length === 0 ? "" : ` (${said.join(", ")})`
+}
+
+/** What becomes of the file and its name on the way. */
+const ofName = ({ rename, target: { options } }: RouteTarget): ReadonlyArray<string> => {
+  const { age, compress, decompress } = options.transform ?? { age: [], compress: "none", decompress: null }
+  return [
+    ...(rename === "{relpath}" ? [] : [`rename ${RelPath.display(rename)}`]),
+    ...(decompress === null ? [] : [`decompress up to ${formatBytes(decompress.limit)}`]),
+    ...(compress === "none" ? [] : [`compress ${compress}`]),
+    ...(age.length === 0 ? [] : [`encrypt for ${age.length} ${age.length === 1 ? "recipient" : "recipients"}`])
+  ]
 }
 
 const ofOptions = ({ target: { options, scheme } }: RouteTarget): ReadonlyArray<string> => {

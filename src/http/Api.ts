@@ -67,16 +67,23 @@ const deliveries = HttpApiGroup.make("deliveries")
   )
   .add(
     HttpApiEndpoint.post("retryAll", "/deliveries/retry")
+      .setUrlParams(Wire.RetryParams)
       .addSuccess(Wire.Replayed)
       .annotate(OpenApi.Summary, "Try everything again that was given up: dead, ambiguous, skipped or cancelled")
+      .annotate(OpenApi.Description, "With `reroute` the files go where today's config sends them.")
   )
   .add(
     HttpApiEndpoint.post("retry", "/deliveries/:id/retry")
       .setPath(Wire.DeliveryPath)
+      .setUrlParams(Wire.RetryParams)
       .addSuccess(Wire.DeliveryView)
       .addError(Wire.NotFoundBody)
       .addError(Wire.ConflictBody)
       .annotate(OpenApi.Summary, "Try a delivery again that was given up: dead, ambiguous, skipped or cancelled")
+      .annotate(
+        OpenApi.Description,
+        "With `reroute` its file goes where today's config sends it: what was given up of it is cancelled, and the answer is the new delivery, or the first of them."
+      )
   )
   .add(
     HttpApiEndpoint.post("cancel", "/deliveries/:id/cancel")
@@ -106,6 +113,20 @@ const health = HttpApiGroup.make("health")
   )
   .prefix("/api/v1")
 
+const config = HttpApiGroup.make("config")
+  .add(
+    HttpApiEndpoint.get("status", "/status")
+      .addSuccess(Wire.Status)
+      .annotate(OpenApi.Summary, "The config in force, and why the file as it is now is not, if so")
+  )
+  .add(
+    HttpApiEndpoint.post("reload", "/reload")
+      .addSuccess(Wire.Reloaded)
+      .addError(Wire.ConflictBody)
+      .annotate(OpenApi.Summary, "Load the config file again; with a problem in it, the old config stays")
+  )
+  .prefix("/api/v1")
+
 const routing = HttpApiGroup.make("routing")
   .add(
     HttpApiEndpoint.post("explain", "/explain")
@@ -113,6 +134,17 @@ const routing = HttpApiGroup.make("routing")
       .addSuccess(Schema.Array(Explanation))
       .addError(Wire.NotFoundBody)
       .annotate(OpenApi.Summary, "Where a file goes, and why: one explanation for each source that it is in")
+      .annotate(
+        OpenApi.Description,
+        "A file that is there is read where a rule asks for it; of one that is not, it is said what can be said of its name."
+      )
+  )
+  .add(
+    HttpApiEndpoint.get("explainLog", "/logs/:id/explain")
+      .setPath(Wire.LogPath)
+      .addSuccess(Explanation)
+      .addError(Wire.NotFoundBody)
+      .annotate(OpenApi.Summary, "Why the file of a log entry went where it went: by the rules of when it was accepted")
   )
   .prefix("/api/v1")
 
@@ -169,6 +201,7 @@ export class Api extends HttpApi.make("filedispatch")
   .add(logs)
   .add(deliveries)
   .add(health)
+  .add(config)
   .add(routing)
   .add(schema)
   .add(system)

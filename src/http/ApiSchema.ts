@@ -7,6 +7,7 @@
 import { HttpApiSchema } from "@effect/platform"
 import { Data, type ParseResult, Schema } from "effect"
 import { DeliveryState, Verified } from "../domain/Delivery.ts"
+import { Facts } from "../domain/Facts.ts"
 import { LogEntry, LogStatus } from "../domain/LogEntry.ts"
 
 /* Errors: `{ "detail": … }` with the status. */
@@ -178,6 +179,16 @@ export const LogPath = Schema.Struct({ id: Schema.UUID.annotations(allow("the id
 
 export const DeliveryPath = Schema.Struct({ id: wholeNumber(1, Number.MAX_SAFE_INTEGER) })
 
+export const RetryParams = Schema.Struct({
+  reroute: optional(
+    Schema.transformLiterals(["true", true], ["false", false]).annotations({
+      ...allow("true or false"),
+      description: "Whether it goes where today's config sends it, and not where it was to go.",
+      jsonSchema: { type: "boolean" }
+    })
+  )
+}).annotations(strict)
+
 /* Bodies */
 
 const filled = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(8192)).annotations(
@@ -207,6 +218,8 @@ export const NewLogEntry = Schema.Struct({
   file_created: optional(Schema.NullOr(isoTime)),
   file_modified: optional(Schema.NullOr(isoTime)),
   sha256: optional(Schema.NullOr(filled)),
+  sent_size: optional(Schema.NullOr(size)),
+  sent_sha256: optional(Schema.NullOr(filled)),
   verified: optional(Schema.NullOr(Verified)),
   route: optional(Schema.NullOr(filled)),
   attempts: optional(Schema.NullOr(size)),
@@ -217,8 +230,13 @@ export type NewLogEntry = typeof NewLogEntry.Type
 
 /** A file to be explained: it need not exist. */
 export const FileToExplain = Schema.Struct({
-  file: Schema.String.pipe(Schema.startsWith("/"), Schema.maxLength(8192)).annotations(
-    allow("the absolute path of a file in a source")
+  file: filled.annotations({
+    ...allow("a path of 1 to 8192 characters"),
+    description:
+      "An absolute path, or one below a source, as the log shows it. One that lies in no source is judged as if it lay in the first."
+  }),
+  source: optional(
+    filled.annotations({ ...allow("the name of a source"), description: "Judge it as a file of this source." })
   )
 }).annotations({ ...strict, identifier: "FileToExplain" })
 
@@ -251,6 +269,10 @@ const delivery = {
   destination: Schema.String,
   route: Schema.String,
   lane: Schema.String,
+  priority: Schema.Int.annotations({ description: "higher ones are sent first" }),
+  facts: Schema.NullOr(Facts).annotations({
+    description: "what was learnt of the file when it was routed; null where nothing was"
+  }),
   attempts: Schema.Int,
   due: Schema.NullOr(time),
   reason: Schema.NullOr(Schema.String),
@@ -258,6 +280,9 @@ const delivery = {
     Schema.Struct({
       bytes: Schema.Number,
       sha256: Schema.NullOr(Schema.String),
+      source_sha256: Schema.NullOr(Schema.String).annotations({
+        description: "of the source file, where that was transformed on its way; null: `sha256` is its"
+      }),
       said: Schema.String,
       verified: Verified,
       name: Schema.String
@@ -292,6 +317,8 @@ export const SourceView = Schema.Struct({
   health: Schema.Literal("starting", "events", "polling", "missing"),
   reason: Schema.NullOr(Schema.String),
   settling: Schema.Number,
+  /** Files that are quiet, and wait for their marker, for their age, or to be readable. */
+  waiting: Schema.Number,
   last_scan: Schema.NullOr(time),
   accepted: Schema.Number,
   unmatched: Schema.Number
@@ -321,5 +348,23 @@ export const DestinationView = Schema.Struct({
   /** Deliveries in the journal that are not delivered, by state. */
   waiting: Schema.Record({ key: Schema.String, value: Schema.Number })
 }).annotations({ identifier: "Destination" })
+
+const keys = Schema.Array(Schema.String)
+
+export const Status = Schema.Struct({
+  config: Schema.Struct({
+    file: Schema.String,
+    loaded: time,
+    error: Schema.NullOr(Schema.String).annotations({
+      description: "why the file as it is now is not in force, one line for each problem; null: it is"
+    }),
+    restart: keys.annotations({ description: "keys whose new values need a restart to take effect" })
+  })
+}).annotations({ identifier: "Status" })
+
+export const Reloaded = Schema.Struct({
+  applied: Schema.Array(Schema.String).annotations({ description: "what has changed, in words" }),
+  restart: keys.annotations({ description: "keys whose new values need a restart to take effect" })
+}).annotations({ identifier: "Reloaded" })
 
 export const Health = Schema.Struct({ status: Schema.String })

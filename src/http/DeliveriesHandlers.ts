@@ -1,12 +1,16 @@
 /** The calls about deliveries. */
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { Effect, Option } from "effect"
+import { Effect, Option, SubscriptionRef } from "effect"
+import { CurrentSettings } from "../config/CurrentSettings.ts"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
-import { type Delivery, DeliveryId, replayable } from "../domain/Delivery.ts"
+import { reroute } from "../deliver/Reroute.ts"
+import { type Delivery, DeliveryId, type Receipt, replayable } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { shown } from "../domain/Target.ts"
+import { FileFacts } from "../files/FileFacts.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import { Journal, type JournalError } from "../store/Journal.ts"
+import { Intake } from "../watch/Intake.ts"
 import { Api } from "./Api.ts"
 import { Conflict, type DeliveryView, Failed, NotFound } from "./ApiSchema.ts"
 import { nextPage } from "./nextPage.ts"
@@ -16,6 +20,14 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
     const deliveries = yield* Deliveries
     const journal = yield* Journal
     const dispatcher = yield* Dispatcher
+    const current = yield* CurrentSettings
+    const facts = yield* FileFacts
+    const { counter } = yield* Intake
+
+    const routeAnew = (ids: ReadonlyArray<DeliveryId> | "all") =>
+      Effect.flatMap(SubscriptionRef.get(current), (settings) =>
+        reroute({ settings, journal, deliveries, facts, counter }, ids)
+      )
 
     const get = (id: number) =>
       Effect.flatMap(
@@ -50,16 +62,29 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
           return { ...view(delivery), history }
         })
       )
-      .handle("retryAll", () =>
+      .handle("retryAll", ({ urlParams }) =>
         Effect.gen(function* () {
-          const back = yield* orFail(journal.replay("all"))
+          const back =
+            urlParams.reroute === true
+              ? (yield* orFail(routeAnew("all"))).deliveries
+              : yield* orFail(journal.replay("all"))
           yield* dispatcher.notify(Array.from(new Set(back.map(({ lane }) => lane))))
           return { replayed: back.length }
         })
       )
-      .handle("retry", ({ path }) =>
+      .handle("retry", ({ path, urlParams }) =>
         Effect.gen(function* () {
           const { id, state } = yield* get(path.id)
+          if (urlParams.reroute === true) {
+            const anew = yield* orFail(routeAnew([id]))
+            const [first] = anew.deliveries
+            if (first === undefined) {
+              const reason = anew.left[0]?.reason ?? "nothing of it was given up"
+              return yield* new Conflict({ detail: `delivery ${id} is ${state}, and stays so: ${reason}` })
+            }
+            yield* dispatcher.notify(Array.from(new Set(anew.deliveries.map(({ lane }) => lane))))
+            return view(yield* get(first.id))
+          }
           const back = yield* orFail(journal.replay([id]))
           if (back.length === 0) {
             return yield* new Conflict({
@@ -105,10 +130,21 @@ const view = (delivery: Delivery): DeliveryView => ({
   destination: shown(delivery.target, RelPath.display(delivery.receipt?.name ?? delivery.chosen ?? delivery.name)),
   route: delivery.route,
   lane: delivery.target.lane,
+  priority: delivery.priority,
+  facts: delivery.facts,
   attempts: delivery.attempts,
   due: delivery.due === null ? null : iso(delivery.due),
   reason: delivery.reason,
-  receipt: delivery.receipt === null ? null : { ...delivery.receipt, name: RelPath.display(delivery.receipt.name) },
+  receipt: delivery.receipt === null ? null : receiptView(delivery.receipt),
   created: iso(delivery.created),
   updated: iso(delivery.updated)
+})
+
+const receiptView = ({ bytes, name, said, sha256, sourceSha256, verified }: Receipt) => ({
+  bytes,
+  sha256,
+  source_sha256: sourceSha256 ?? null,
+  said,
+  verified,
+  name: RelPath.display(name)
 })

@@ -75,6 +75,8 @@ const complete = (fields: NewLogEntry, now: number): LogEntry => ({
   file_created: isoTime(fields.file_created),
   file_modified: isoTime(fields.file_modified),
   sha256: fields.sha256 ?? null,
+  sent_size: fields.sent_size ?? null,
+  sent_sha256: fields.sent_sha256 ?? null,
   verified: fields.verified ?? null,
   route: fields.route ?? null,
   attempts: fields.attempts ?? null,

@@ -4,6 +4,7 @@
 import { Context, Effect, Fiber, FiberRef, FiberSet, Layer, Option, SubscriptionRef, Tracer } from "effect"
 import { createServer, type Server, type Socket } from "node:net"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
+import { Reload } from "../config/Reload.ts"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
 import { DeliveryState } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
@@ -22,42 +23,43 @@ export class Monitor extends Context.Tag("filedispatch/http/Monitor")<
 >() {}
 
 /** Runs the console if the config wants it. A port in use is a warning: files are more important. */
-export const layer: Layer.Layer<Monitor, never, CurrentSettings | Dispatcher | Intake | Deliveries> = Layer.scoped(
-  Monitor,
-  Effect.gen(function* () {
-    const { monitor } = yield* Effect.flatMap(CurrentSettings, SubscriptionRef.get)
-    if (!monitor.enabled) return Monitor.of({ port: Option.none() })
-    if (!isLoopback(monitor.host)) {
-      yield* Effect.logWarning(
-        `The monitor listens on ${monitor.host}: whoever can reach it can read names of files and destinations.`
+export const layer: Layer.Layer<Monitor, never, CurrentSettings | Reload | Dispatcher | Intake | Deliveries> =
+  Layer.scoped(
+    Monitor,
+    Effect.gen(function* () {
+      const { monitor } = yield* Effect.flatMap(CurrentSettings, SubscriptionRef.get)
+      if (!monitor.enabled) return Monitor.of({ port: Option.none() })
+      if (!isLoopback(monitor.host)) {
+        yield* Effect.logWarning(
+          `The monitor listens on ${monitor.host}: whoever can reach it can read names of files and destinations.`
+        )
+      }
+      const run = yield* makeCommands
+      const runFork = yield* FiberSet.makeRuntime()
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() => createServer()),
+        (server) => Effect.sync(() => server.close())
       )
-    }
-    const run = yield* makeCommands
-    const runFork = yield* FiberSet.makeRuntime()
-    const server = yield* Effect.acquireRelease(
-      Effect.sync(() => createServer()),
-      (server) => Effect.sync(() => server.close())
-    )
-    const sockets = new Set<Socket>()
-    yield* Effect.addFinalizer(() => Effect.sync(() => sockets.forEach((socket) => socket.destroy())))
-    server.on("connection", (socket) => {
-      sockets.add(socket)
-      socket.on("close", () => sockets.delete(socket))
-      socket.on("error", () => socket.destroy())
-      if (sockets.size > maxConnections) socket.end("Too many connections.\n")
-      else converse(socket, (line, done) => runFork(Effect.map(run(line), done)))
-    })
-    return yield* listen(server, monitor).pipe(
-      Effect.map((port) => Monitor.of({ port: Option.some(port) })),
-      Effect.catchTag("ListenError", (error) =>
-        Effect.as(
-          Effect.logWarning(`The monitor is off: ${error.message}, or turn it off.`),
-          Monitor.of({ port: Option.none() })
+      const sockets = new Set<Socket>()
+      yield* Effect.addFinalizer(() => Effect.sync(() => sockets.forEach((socket) => socket.destroy())))
+      server.on("connection", (socket) => {
+        sockets.add(socket)
+        socket.on("close", () => sockets.delete(socket))
+        socket.on("error", () => socket.destroy())
+        if (sockets.size > maxConnections) socket.end("Too many connections.\n")
+        else converse(socket, (line, done) => runFork(Effect.map(run(line), done)))
+      })
+      return yield* listen(server, monitor).pipe(
+        Effect.map((port) => Monitor.of({ port: Option.some(port) })),
+        Effect.catchTag("ListenError", (error) =>
+          Effect.as(
+            Effect.logWarning(`The monitor is off: ${error.message}, or turn it off.`),
+            Monitor.of({ port: Option.none() })
+          )
         )
       )
-    )
-  })
-)
+    })
+  )
 
 const maxConnections = 8
 const maxLine = 1_000
@@ -127,6 +129,16 @@ const makeCommands = Effect.gen(function* () {
   const intake = yield* Intake
   const dispatcher = yield* Dispatcher
   const deliveries = yield* Deliveries
+  const reload = yield* Reload
+
+  const config = Effect.map(reload.status, ({ error, file, loadedAt, restart }) =>
+    [
+      `${plain(file)}, loaded ${new Date(loadedAt).toISOString()}`,
+      ...(error === null ? [] : ["The file as it is now is not in force:", ...error.split("\n").map(plain)]),
+      ...(restart.length === 0 ? [] : [`Changed, and in need of a restart: ${restart.join(", ")}`]),
+      ""
+    ].join("\n")
+  )
 
   const lanes = Effect.map(dispatcher.status, (all) =>
     table(
@@ -145,11 +157,12 @@ const makeCommands = Effect.gen(function* () {
 
   const sources = Effect.map(intake.status, (all) =>
     table(
-      ["SOURCE", "HEALTH", "SETTLING", "ACCEPTED", "UNMATCHED", "LAST SCAN", "PATH", "REASON"],
+      ["SOURCE", "HEALTH", "SETTLING", "WAITING", "ACCEPTED", "UNMATCHED", "LAST SCAN", "PATH", "REASON"],
       all.map((source) => [
         source.name,
         source.health,
         source.settling,
+        source.waiting,
         source.accepted,
         source.unmatched,
         source.lastScan === null ? "never" : new Date(source.lastScan).toISOString(),
@@ -195,6 +208,8 @@ const makeCommands = Effect.gen(function* () {
         return Effect.asSome(lanes)
       case "sources":
         return Effect.asSome(sources)
+      case "config":
+        return Effect.asSome(config)
       case "deliveries":
         return Effect.asSome(list(words[0]))
       case "quit":
@@ -209,6 +224,7 @@ const makeCommands = Effect.gen(function* () {
 const help = `ps                  the fibers: what runs, and what waits
 lanes               the destinations and how they are
 sources             the watched directories and how they are
+config              the config in force, and what is wrong with the file since
 deliveries [state]  the newest deliveries, or those of a state
 quit                ends this conversation
 `

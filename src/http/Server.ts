@@ -8,6 +8,7 @@ import { createServer, type Server } from "node:http"
 import type { Duplex } from "node:stream"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
 import { Api } from "./Api.ts"
+import * as ConfigHandlers from "./ConfigHandlers.ts"
 import * as DeliveriesHandlers from "./DeliveriesHandlers.ts"
 import { answerFailures } from "./failures.ts"
 import * as HealthHandlers from "./HealthHandlers.ts"
@@ -67,6 +68,7 @@ export const layer = HttpApiBuilder.serve().pipe(
     LogsHandlers.layer,
     DeliveriesHandlers.layer,
     HealthHandlers.layer,
+    ConfigHandlers.layer,
     RoutingHandlers.layer,
     SystemHandlers.layerSchema,
     SystemHandlers.layerSystem,

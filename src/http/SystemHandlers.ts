@@ -1,6 +1,7 @@
 /** The pages, the API's own description, and what watches the process from outside. */
 import { HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
 import { Cause, Effect, Exit, Option, Ref } from "effect"
+import { Reload } from "../config/Reload.ts"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import { Intake } from "../watch/Intake.ts"
@@ -23,6 +24,7 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
     const intake = yield* Intake
     const dispatcher = yield* Dispatcher
     const deliveries = yield* Deliveries
+    const reload = yield* Reload
 
     const broken = yield* Ref.make(Option.none<Cause.Cause<never>>())
     yield* Effect.raceFirst(intake.join, dispatcher.join).pipe(
@@ -55,6 +57,7 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
         Effect.gen(function* () {
           const lanes = yield* dispatcher.status
           const sources = yield* intake.status
+          const config = yield* reload.status
           const counts = yield* Effect.mapError(deliveries.counts, (error) => new Failed({ detail: error.message }))
           const of = <A>(items: ReadonlyArray<A>, labels: (item: A) => Labels, value: (item: A) => number) =>
             items.map((item): Sample => [labels(item), value(item)])
@@ -140,6 +143,16 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
               )
             ),
             metric(
+              "source_waiting",
+              "gauge",
+              "Quiet files that wait for their marker, for their age, or to be readable",
+              of(
+                sources,
+                ({ name }) => ({ source: name }),
+                ({ waiting }) => waiting
+              )
+            ),
+            metric(
               "source_accepted_total",
               "counter",
               "Files accepted since the start",
@@ -158,6 +171,12 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
                 ({ name }) => ({ source: name }),
                 ({ unmatched }) => unmatched
               )
+            ),
+            metric(
+              "config_ok",
+              "gauge",
+              "1 while the config file is in force, 0 while it is broken and the old one stays",
+              [[{}, config.error === null ? 1 : 0]]
             ),
             metric("resident_memory_bytes", "gauge", "Resident memory of the process", [
               [{}, process.memoryUsage.rss()]

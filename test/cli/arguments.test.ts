@@ -120,10 +120,26 @@ describe("the command line", () => {
         config: "x",
         json: true,
         source: undefined,
+        log: undefined,
+        db: undefined,
         files: ["check", "true", "explain", "-h", "--json"]
       })
       expect(yield* readCommand("explain", "-c", "x", "--", "--version")).toMatchObject({ files: ["--version"] })
-      expect(yield* readCommand("retry", "-c", "x", "--all", "1")).toMatchObject({ all: true, ids: [1] })
+      expect(yield* readCommand("retry", "-c", "x", "--all", "1")).toMatchObject({
+        all: true,
+        reroute: false,
+        ids: [1]
+      })
+      expect(yield* readCommand("retry", "--reroute", "-c", "x", "1")).toMatchObject({ reroute: true, ids: [1] })
+      expect(yield* readCommand("diff", "--to", "diff", "--from", "x", "--log", "check")).toEqual({
+        from: "x",
+        to: "diff",
+        log: true,
+        exitCode: false,
+        db: undefined,
+        json: false,
+        directories: ["check"]
+      })
     })
   )
 
@@ -176,7 +192,6 @@ describe("the command line", () => {
       for (const command of ["check", "logs"]) {
         expect(yield* problem(command)).toContain("Which config? Say it with -c or --config CONFIG.")
       }
-      expect(yield* problem("explain", "-c", "x")).toContain("Which files?")
       expect(yield* problem()).toContain("Name a config")
       expect(yield* problem("")).toContain(`no command ""`)
       expect(yield* problem("chekc")).toContain(`no command "chekc". Did you mean "check"?`)
@@ -215,9 +230,10 @@ describe("the command line", () => {
   })
 
   it("has help for each command, plain where it is not for a terminal", () => {
-    for (const command of ["", "check", "doctor", "explain", "logs", "retry"]) {
+    for (const command of ["", "check", "diff", "doctor", "explain", "logs", "reload", "retry"]) {
       const text = Cli.help(command, false)
-      for (const part of ["Usage:\n  filedispatch", "-c, --config CONFIG", "-h, --help", "-v, --version"]) {
+      const config = ["diff", "reload"].includes(command) ? [] : ["-c, --config CONFIG"]
+      for (const part of ["Usage:\n  filedispatch", ...config, "-h, --help", "-v, --version"]) {
         expect(text).toContain(part)
       }
       expect(text).not.toMatch(/A user-defined|optional|\n\n\n|undefined/)
@@ -226,7 +242,7 @@ describe("the command line", () => {
       expect(Cli.help(command, true)).toContain("\u001b[0;1mUsage:\u001b[0m")
     }
     expect(Cli.help("explain", false)).toContain("\nArguments:\n  FILE...  a file below")
-    for (const command of ["check", "doctor", "explain", "logs", "retry"]) {
+    for (const command of ["check", "diff", "doctor", "explain", "logs", "reload", "retry"]) {
       expect(Cli.help("", false)).toMatch(new RegExp(`^  ${command} +[A-Z]`, "m"))
     }
   })

@@ -10,7 +10,8 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 export const root = fileURLToPath(new URL("../..", import.meta.url))
-export const bin = join(root, "dist", "bin.js")
+/** Another build than that of this checkout can be tested, too. */
+export const bin = process.env["FILEDISPATCH_BIN"] ?? join(root, "dist", "bin.js")
 
 /** How a process ended. `code` is null where a signal ended it. */
 export interface Ended {

@@ -4,7 +4,6 @@ import { request } from "node:http"
 import { DeliveryId } from "../../src/domain/Delivery.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import { call, delivery, lane, port, source, testServer, World } from "./testServer.ts"
-import { noSecrets, unlimited } from "../../src/domain/Settings.ts"
 
 const store = (...all: ReadonlyArray<ReturnType<typeof delivery>>) =>
   Effect.map(World, ({ deliveries }) => {
@@ -71,7 +70,9 @@ describe("/api/v1/deliveries/{id}", () => {
           attempts: 1,
           due: 60_000,
           reason: "530 login denied",
-          receipt: { bytes: 1, sha256: "ab", said: "226", verified: "size", name }
+          priority: 5,
+          facts: { mime: "image/png", sha256: null, groups: { year: "2024" }, counter: 3 },
+          receipt: { bytes: 1, sha256: "ab", said: "226", verified: "size", name, sourceSha256: "cd" }
         })
       )
       attempts.push({
@@ -94,10 +95,12 @@ describe("/api/v1/deliveries/{id}", () => {
         destination: "ftp://user@host/in/a\\xff",
         route: "texts",
         lane: "ftp://user@host:21",
+        priority: 5,
+        facts: { mime: "image/png", sha256: null, groups: { year: "2024" }, counter: 3 },
         attempts: 1,
         due: "1970-01-01T00:01:00.000Z",
         reason: "530 login denied",
-        receipt: { bytes: 1, sha256: "ab", said: "226", verified: "size", name: "a\\xff" },
+        receipt: { bytes: 1, sha256: "ab", source_sha256: "cd", said: "226", verified: "size", name: "a\\xff" },
         created: "1970-01-01T00:00:02.000Z",
         updated: "1970-01-01T00:00:03.000Z",
         history: [
@@ -166,56 +169,6 @@ describe("/api/v1/deliveries/{id}", () => {
         json: { detail: 'id must be a whole number from 1 to 9007199254740991, and was "nine"' }
       })
     }).pipe(Effect.provide(testServer()))
-  )
-})
-
-describe("POST /api/v1/explain", () => {
-  const inbox = {
-    name: "inbox",
-    path: "/inbox",
-    recursive: true,
-    include: ["**"],
-    exclude: [],
-    settle: 1,
-    watch: "auto",
-    pollInterval: 1,
-    rescan: 1,
-    after: { _tag: "Keep" }
-  } as const
-  const { target } = delivery(1)
-  const texts = {
-    name: "texts",
-    extensions: ["txt"],
-    targets: [{ target, secrets: noSecrets, bandwidth: unlimited }]
-  }
-  const layer = testServer({ sources: [inbox, { ...inbox, name: "sub", path: "/inbox/sub" }], routes: [texts] })
-
-  it.scopedLive("says for each source of the file where it goes, and why", () =>
-    Effect.gen(function* () {
-      const answer = yield* call("POST", "/api/v1/explain", { body: { file: "/inbox/sub/a.txt" } })
-      expect(answer).toMatchObject({
-        status: 200,
-        json: [
-          { file: "sub/a.txt", source: { name: "inbox" }, locations: ["ftp://user@host/in/sub/a.txt"] },
-          { file: "a.txt", source: { name: "sub" }, locations: ["ftp://user@host/in/a.txt"] }
-        ]
-      })
-      const other = yield* call("POST", "/api/v1/explain", { body: { file: "/inbox/a.pdf" } })
-      expect(other).toMatchObject({ status: 200, json: [{ folders: [{ matched: false }], locations: [] }] })
-    }).pipe(Effect.provide(layer))
-  )
-
-  it.scopedLive("refuses what is in no source, and what is no absolute path", () =>
-    Effect.gen(function* () {
-      expect(yield* call("POST", "/api/v1/explain", { body: { file: "/inboxes/a.txt" } })).toMatchObject({
-        status: 404,
-        json: { detail: "/inboxes/a.txt is in no source; the sources are /inbox, /inbox/sub" }
-      })
-      expect(yield* call("POST", "/api/v1/explain", { body: { file: "a.txt" } })).toMatchObject({
-        status: 400,
-        json: { detail: 'file must be the absolute path of a file in a source, and was "a.txt"' }
-      })
-    }).pipe(Effect.provide(layer))
   )
 })
 

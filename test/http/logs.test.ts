@@ -154,6 +154,8 @@ describe("POST /api/v1/logs", () => {
         size: "12.00 KB",
         reason: null,
         sha256: null,
+        sent_size: null,
+        sent_sha256: null,
         id: expect.stringMatching(/^[0-9a-f-]{36}$/),
         created: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/)
       })

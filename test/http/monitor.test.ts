@@ -60,7 +60,8 @@ describe("Monitor", () => {
       const { ask, end, prompt, socket } = yield* Effect.flatMap(port, open)
       expect(yield* prompt).toBe('filedispatch. "help" lists the commands.\n> ')
       const help = yield* ask("help")
-      for (const command of ["ps", "lanes", "sources", "deliveries", "quit"]) expect(help).toContain(`${command} `)
+      for (const command of ["ps", "lanes", "sources", "config", "deliveries", "quit"])
+        expect(help).toContain(`${command} `)
       expect(yield* ask("")).toBe("> ")
       expect(yield* ask("reboot")).toBe('reboot is no command. "help" lists them.\n> ')
       socket.write("quit\n")
@@ -78,8 +79,24 @@ describe("Monitor", () => {
       // what a server said can't move the reader's cursor
       expect(shown[1]).toMatch(/^ftp:\/\/user@host:21 +down +1\/4 +3 +5 +6 +no\ufffd\[2J\ufffdroute$/)
       expect((yield* ask("  SOURCES \r")).split("\n")[1]).toMatch(
-        /^inbox +events +2 +7 +1 +1970-01-01T00:00:05.000Z +\/inbox$/
+        /^inbox +events +2 +3 +7 +1 +1970-01-01T00:00:05.000Z +\/inbox$/
       )
+    }).pipe(Effect.provide(monitor))
+  )
+
+  it.scopedLive("shows the config in force, and what is wrong with the file", () =>
+    Effect.gen(function* () {
+      const { config } = yield* World
+      const { ask } = yield* conversation
+      expect((yield* ask("config")).split("\n")[0]).toBe("/etc/filedispatch.yml, loaded 1970-01-01T00:00:04.000Z")
+      yield* Ref.update(config, (status) => ({ ...status, error: "1:2: no\u001b[2J\n3:4: no", restart: ["db"] }))
+      expect((yield* ask("config")).split("\n").slice(1)).toEqual([
+        "The file as it is now is not in force:",
+        "1:2: no\ufffd[2J",
+        "3:4: no",
+        "Changed, and in need of a restart: db",
+        "> "
+      ])
     }).pipe(Effect.provide(monitor))
   )
 

@@ -17,8 +17,8 @@ const routes: ReadonlyArray<readonly [method: string, path: string]> = (() => {
   const all: Array<readonly [string, string]> = []
   HttpApi.reflect(Api, {
     onGroup: () => {},
-    onEndpoint: ({ endpoint, group }) => {
-      const id = group.identifier === "logs" ? logEntry(1).id : "1"
+    onEndpoint: ({ endpoint }) => {
+      const id = endpoint.path.includes("/logs/") ? logEntry(1).id : "1"
       all.push([endpoint.method, endpoint.path.replace(":id", id)])
     }
   })
@@ -41,7 +41,10 @@ describe("every route", () => {
       "GET /api/v1/sources",
       "GET /api/v1/destinations",
       "GET /api/v1/events",
+      "GET /api/v1/status",
+      "POST /api/v1/reload",
       "POST /api/v1/explain",
+      `GET /api/v1/logs/${logEntry(1).id}/explain`,
       "GET /api/v1/schema",
       "GET /api/v1/schema/spec",
       "GET /",
@@ -367,7 +370,7 @@ describe("the derived client", () => {
       yield* api.logs.remove({ path: { id: created.id } })
       deliveries.set(1, delivery(1, { state: "DEAD" }))
       expect(yield* api.deliveries.list({ urlParams: { state: ["DEAD", "PENDING"] } })).toMatchObject([{ id: 1 }])
-      expect(yield* api.deliveries.retry({ path: { id: 1 } })).toMatchObject({ id: 1, state: "PENDING" })
+      expect(yield* api.deliveries.retry({ path: { id: 1 }, urlParams: {} })).toMatchObject({ id: 1, state: "PENDING" })
       expect(yield* api.deliveries.get({ path: { id: 1 } })).toMatchObject({ id: 1, history: [] })
       expect(yield* api.health.sources()).toMatchObject([{ name: "inbox" }])
       expect(yield* api.health.destinations()).toMatchObject([{ health: "down" }])
@@ -381,7 +384,7 @@ describe("the derived client", () => {
       const api = yield* client("t0ken")
       const missing = yield* Effect.flip(api.logs.get({ path: { id: logEntry(1).id } }))
       expect(missing).toMatchObject({ _tag: "NotFound", detail: `there is no log entry with the id ${logEntry(1).id}` })
-      const gone = yield* Effect.flip(api.deliveries.retry({ path: { id: 9 } }))
+      const gone = yield* Effect.flip(api.deliveries.retry({ path: { id: 9 }, urlParams: {} }))
       expect(gone).toMatchObject({ _tag: "NotFound", detail: "there is no delivery 9" })
       const cursor = yield* Effect.flip(api.logs.list({ urlParams: { cursor: "x" } }))
       expect(cursor).toMatchObject({ _tag: "BadRequest" })

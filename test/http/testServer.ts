@@ -4,12 +4,16 @@
 import { HttpServer } from "@effect/platform"
 import { Context, Effect, Layer, Option, PubSub, Ref, Stream } from "effect"
 import { type IncomingHttpHeaders, request } from "node:http"
+import { ConfigError, whole } from "../../src/config/ConfigError.ts"
 import * as CurrentSettings from "../../src/config/CurrentSettings.ts"
+import { Reload, type ConfigStatus } from "../../src/config/Reload.ts"
 import { Dispatcher, type DispatcherEvent, type LaneStatus } from "../../src/deliver/Dispatcher.ts"
 import { type Attempt, type Delivery, DeliveryId, replayable } from "../../src/domain/Delivery.ts"
 import { GenerationId, Stamp } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import type { Settings } from "../../src/domain/Settings.ts"
+import * as FileFactsMemory from "../../src/files/FileFactsMemory.ts"
+import * as FilesDirect from "../../src/files/FilesDirect.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Deliveries, type LaneCount } from "../../src/store/Deliveries.ts"
 import { Journal } from "../../src/store/Journal.ts"
@@ -21,6 +25,7 @@ export const settings = (fields: Partial<Settings> = {}): Settings => ({
   file: "/etc/filedispatch.yml",
   sources: [],
   routes: [],
+  dispatch: "all",
   http: { host: "127.0.0.1", port: 0, token: Option.none() },
   monitor: { enabled: true, host: "127.0.0.1", port: 0 },
   log: { level: "NONE", format: "pretty", file: undefined, rotate: { size: 1, keep: 1 }, retain: 1 },
@@ -39,7 +44,9 @@ export const delivery = (id: number, fields: Partial<Delivery> = {}): Delivery =
     size: 10,
     mtime: 1_000,
     born: 1_000,
-    after: { _tag: "Keep" }
+    after: { _tag: "Keep" },
+    onDead: { _tag: "Keep" },
+    marker: null
   },
   route: "texts",
   target: {
@@ -63,6 +70,8 @@ export const delivery = (id: number, fields: Partial<Delivery> = {}): Delivery =
     }
   },
   name: RelPath.make(`file-${id}.txt`),
+  priority: 0,
+  facts: null,
   state: "PENDING",
   attempts: 0,
   due: null,
@@ -83,6 +92,7 @@ export const source: SourceStatus = {
   health: "events",
   reason: null,
   settling: 2,
+  waiting: 3,
   lastScan: 5_000,
   accepted: 7,
   unmatched: 1
@@ -111,6 +121,9 @@ export class World extends Context.Tag("test/World")<
     readonly attempts: Array<Attempt>
     readonly counts: Array<LaneCount>
     readonly notified: Array<string>
+    /** What the journal has kept of the rules by which deliveries came to be. */
+    rules: string | null
+    readonly config: Ref.Ref<ConfigStatus>
     readonly sources: Ref.Ref<ReadonlyArray<SourceStatus>>
     readonly lanes: Ref.Ref<ReadonlyArray<LaneStatus>>
     readonly events: PubSub.PubSub<DispatcherEvent>
@@ -125,6 +138,13 @@ const world = Layer.effect(
       attempts: [],
       counts: [],
       notified: [],
+      rules: null,
+      config: yield* Ref.make<ConfigStatus>({
+        file: "/etc/filedispatch.yml",
+        loadedAt: 4_000,
+        error: null,
+        restart: []
+      }),
       sources: yield* Ref.make<ReadonlyArray<SourceStatus>>([source]),
       lanes: yield* Ref.make<ReadonlyArray<LaneStatus>>([lane]),
       events: yield* PubSub.unbounded<DispatcherEvent>()
@@ -154,6 +174,18 @@ const stubs = Layer.unwrapEffect(
           ),
         get: (id) => Effect.sync(() => Option.fromNullable(world.deliveries.get(id))),
         attempts: (id) => Effect.sync(() => world.attempts.filter((attempt) => attempt.delivery === id)),
+        judged: (id) =>
+          Effect.sync(() =>
+            Option.map(Option.fromNullable(world.deliveries.get(id)), (one) => ({
+              generation: one.generation,
+              origin: { source: one.generation.source, path: one.generation.path },
+              at: one.created,
+              ruleset: "digest",
+              rules: world.rules,
+              deliveries: [one]
+            }))
+          ),
+        routed: unused,
         counts: Effect.sync(() => world.counts)
       }),
       Layer.succeed(Journal, {
@@ -169,6 +201,12 @@ const stubs = Layer.unwrapEffect(
         conclude: unused,
         disposals: unused,
         disposed: unused,
+        moved: unused,
+        archived: unused,
+        expired: unused,
+        expunged: unused,
+        counters: unused(),
+        ruleset: () => Effect.void,
         recover: unused(),
         backlog: unused(),
         nextDue: unused,
@@ -176,6 +214,20 @@ const stubs = Layer.unwrapEffect(
         replay: (ids) =>
           Effect.map(change(replayable, "PENDING", ids), (changed) =>
             changed.map(({ id, target }) => ({ id, lane: target.lane }))
+          ),
+        reroute: (_, batch) =>
+          Effect.sync(() =>
+            batch.flatMap(({ generation, placements }) => {
+              const old = all().filter((one) => one.generation.id === generation && replayable.includes(one.state))
+              const [first] = old
+              if (first === undefined) return []
+              for (const one of old) world.deliveries.set(one.id, { ...one, state: "CANCELLED" })
+              return placements.map((placed) => {
+                const id = DeliveryId.make(Math.max(...world.deliveries.keys()) + 1)
+                world.deliveries.set(id, delivery(id, { ...placed, generation: first.generation }))
+                return { id, lane: placed.target.lane }
+              })
+            })
           ),
         cancel: (ids) =>
           Effect.map(change(["PENDING", "RETRY_WAIT", "BLOCKED", "DEAD"], "CANCELLED", ids), (changed) =>
@@ -190,9 +242,20 @@ const stubs = Layer.unwrapEffect(
         events: Stream.fromPubSub(world.events),
         join: Effect.never
       }),
+      // the file is broken for as long as the status says so
+      Layer.succeed(Reload, {
+        reload: () =>
+          Effect.flatMap(Ref.get(world.config), ({ error, file, restart }) =>
+            error === null
+              ? Effect.succeed({ applied: ["folder texts is new"], restart })
+              : new ConfigError({ file, problems: [whole(error, "")] })
+          ),
+        status: Ref.get(world.config)
+      }),
       Layer.succeed(Intake, {
         hint: unused,
         status: Ref.get(world.sources),
+        counter: () => 1,
         settled: unused(),
         join: Effect.never
       })
@@ -201,10 +264,20 @@ const stubs = Layer.unwrapEffect(
 )
 
 /** All that the server and the monitor need. */
-export const services = (fields: Partial<Settings> = {}) =>
-  Layer.mergeAll(LogRepoMemory.layer, stubs, CurrentSettings.layer(settings(fields))).pipe(Layer.provideMerge(world))
+export const services = (fields: Partial<Settings> = {}, files: Readonly<Record<string, FileFactsMemory.Given>> = {}) =>
+  Layer.mergeAll(
+    LogRepoMemory.layer,
+    stubs,
+    FilesDirect.layer,
+    FileFactsMemory.layer(files),
+    CurrentSettings.layer(settings(fields))
+  ).pipe(Layer.provideMerge(world))
 
-export const testServer = (fields: Partial<Settings> = {}) => Server.layer.pipe(Layer.provideMerge(services(fields)))
+/** `files`: what is in them, by their paths below their sources. */
+export const testServer = (
+  fields: Partial<Settings> = {},
+  files: Readonly<Record<string, FileFactsMemory.Given>> = {}
+) => Server.layer.pipe(Layer.provideMerge(services(fields, files)))
 
 export interface Answer {
   readonly status: number
