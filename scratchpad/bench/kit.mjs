@@ -119,11 +119,17 @@ export const daemon = async ({
 const databases = new Map()
 /** How many entries the log has, as far as is committed. */
 const logCount = (file) => {
-  if (!databases.has(file)) {
-    const database = new Database(file, { readonly: true })
-    databases.set(file, database.prepare("SELECT count(*) AS entries FROM logs"))
+  try {
+    if (!databases.has(file)) {
+      const database = new Database(file, { readonly: true, fileMustExist: true })
+      databases.set(file, database.prepare("SELECT count(*) AS entries FROM logs"))
+    }
+    return databases.get(file).get().entries
+  } catch (error) {
+    // not there yet, or without its tables
+    if (error.code === "SQLITE_CANTOPEN" || /no such table/.test(error.message)) return 0
+    throw error
   }
-  return databases.get(file).get().entries
 }
 
 export const resident = (pid) => {
