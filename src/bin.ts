@@ -6,6 +6,7 @@ import { layer as terminal } from "@effect/platform-node/NodeTerminal"
 import { Cause, Effect, Exit, Layer } from "effect"
 import { setFlagsFromString } from "node:v8"
 import { main } from "./cli/Cli.ts"
+import { flushed } from "./cli/Output.ts"
 
 // V8 lets the heap grow by its own size before it collects: with a backlog of 100,000 files that was 80 MiB of garbage.
 // To collect more often costs a tenth of the time, so that it is begun where there is something to win.
@@ -25,15 +26,19 @@ const program = main(process.argv.slice(2)).pipe(
   Effect.provide(Layer.mergeAll(fileSystem, path, terminal))
 )
 
+const end = (code?: number): void => {
+  void flushed().then(() => process.exit(code))
+}
+
 runMain(program, {
   disableErrorReporting: true,
   disablePrettyLogger: true,
   // a signal interrupts, which is how a run is meant to end; runMain lets a second one end the process at once
   teardown: (exit) => {
-    if (Exit.isSuccess(exit)) process.exit(typeof exit.value === "number" ? exit.value : 0)
+    if (Exit.isSuccess(exit)) return end(typeof exit.value === "number" ? exit.value : 0)
     // 0, unless a command has said otherwise
-    if (Cause.isInterruptedOnly(exit.cause)) process.exit()
+    if (Cause.isInterruptedOnly(exit.cause)) return end()
     process.stderr.write(`filedispatch could not end in order:\n${Cause.pretty(exit.cause)}\n`)
-    process.exit(1)
+    end(1)
   }
 })

@@ -7,10 +7,29 @@ import { Effect } from "effect"
 export const onTerminal = (stream: "stdout" | "stderr"): boolean => process[stream].isTTY === true
 
 /** A line of data. */
-export const line = (text: string): Effect.Effect<void> => Effect.sync(() => writeAbove(process.stdout, `${text}\n`))
+export const line = (text: string): Effect.Effect<void> => raw(`${text}\n`)
 
-/** Data as it is. */
-export const raw = (text: string): Effect.Effect<void> => Effect.sync(() => writeAbove(process.stdout, text))
+/** Data as it is. Waits where whoever reads it is slower, so that no more of it is held here than must be. */
+export const raw = (text: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    writeAbove(process.stdout, text)
+    return process.stdout.writableNeedDrain ? drained : Effect.void
+  })
+
+const drained = Effect.async<void>((resume) => {
+  const done = () => resume(Effect.void)
+  process.stdout.once("drain", done)
+  return Effect.sync(() => process.stdout.removeListener("drain", done))
+})
+
+/** Resolves when all that was said has left the process, which a pipe takes 64 KiB at a time. */
+export const flushed = (): Promise<unknown> =>
+  Promise.all(
+    [process.stdout, process.stderr].map(
+      (stream) =>
+        new Promise<void>((resolve) => (stream.writableLength === 0 ? resolve() : stream.write("", () => resolve())))
+    )
+  )
 
 /** A line for people. */
 export const note = (text: string): Effect.Effect<void> => Effect.sync(() => noteUnsafe(text))

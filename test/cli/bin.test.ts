@@ -48,6 +48,21 @@ describe("the program", () => {
     })
   )
 
+  it.scopedLive("says all of it into a pipe, however much it is", () =>
+    Effect.gen(function* () {
+      const { config, directory } = yield* project
+      const folders = Array.from(
+        { length: 1500 },
+        (_, index) => `  - { path: ./out/${index}, name: "${"n".repeat(400)}${index}" }`
+      )
+      writeFileSync(config, ["source: ./in", "folders:", ...folders, "db: ./state/journal.db"].join("\n"))
+      const ended = yield* Process.run(["check", "-c", config])
+      expect(ended.code).toBe(0)
+      expect(ended.stdout.match(/^folder /gm)).toHaveLength(1500)
+      expect(ended.stdout).toMatch(new RegExp(`^db +${directory}/state/journal.db\n$`, "m"))
+    })
+  )
+
   it.live("answers wrong usage with 2, one message, and a hint", () =>
     Effect.gen(function* () {
       const wrong = [
