@@ -153,6 +153,8 @@ export interface Destination {
   readonly worker: string
   /** The conflict policies that it can keep. */
   readonly conflicts: ReadonlyArray<Conflict>
+  /** Loads what it needs, for a config that has targets for it: the first file should not wait for that. */
+  readonly prepare?: Effect.Effect<void>
   /** Opens what a lane's deliveries share (pools, agents). Connects lazily, so that it cannot fail. */
   readonly open: (lane: string, options: OpenOptions) => Effect.Effect<Connection, never, Scope.Scope>
 }

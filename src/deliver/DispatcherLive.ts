@@ -159,7 +159,7 @@ const make = Effect.gen(function* () {
         idempotencyKey: `${journal.id}-${delivery.id}`,
         sync,
         progress: watcher.progress,
-        hold: watcher.held,
+        hold: watcher.hold,
         settle: watcher.settle,
         preparing: watcher.preparing,
         pace: bandwidth.pace(delivery, watcher),
@@ -275,6 +275,16 @@ const make = Effect.gen(function* () {
   yield* notify((yield* Effect.orDie(journal.backlog)).map(({ lane }) => lane))
 
   yield* FiberSet.run(fibers, Effect.forever(Effect.delay(tellCount, "5 seconds")))
+
+  /** The start itself comes first. */
+  const prepare = Effect.gen(function* () {
+    const { routes } = yield* SubscriptionRef.get(settings)
+    for (const scheme of new Set(routes.flatMap(({ targets }) => targets.map(({ target }) => target.scheme)))) {
+      const destination = yield* destinations.get(scheme)
+      yield* Option.getOrUndefined(destination)?.prepare ?? Effect.void
+    }
+  })
+  yield* FiberSet.run(fibers, Effect.zipRight(Effect.delay(prepare, "100 millis"), Effect.never))
 
   // added last, so that it runs first: before the lanes and the fibers are closed
   yield* Effect.addFinalizer(() =>

@@ -46,6 +46,8 @@ export interface Watcher {
   readonly progress: (bytes: number) => void
   /** It is held back (or no longer) by a limit of ours, which is no silence of the destination. */
   readonly held: (held: boolean) => void
+  /** It waits for others of its batch, or no longer. */
+  readonly hold: (held: boolean) => void
   /** It arrived, whatever becomes of the others of its batch. */
   readonly settle: (receipt: Receipt) => void
   /** What is done with the file before anything is sent. */
@@ -103,6 +105,7 @@ const patience = 60
 const unwatched: Watcher = {
   progress: () => undefined,
   held: () => undefined,
+  hold: () => undefined,
   settle: () => undefined,
   preparing: { beat: () => undefined, done: () => undefined },
   ended: () => false
@@ -121,6 +124,8 @@ interface Attempt {
   receipt: Receipt | undefined
   /** How many of its chunks are held back by a limit of ours. */
   held: number
+  /** It waits for others of its batch. */
+  waits: boolean
   /** The file is being prepared here, and the destination was not asked for anything yet. */
   preparing: boolean
   /** How often it was told that this goes on. */
@@ -343,6 +348,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         ended: false,
         receipt: undefined,
         held: 0,
+        waits: false,
         preparing: false,
         beats: 0
       }
@@ -367,7 +373,8 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             }
             const results = entries.map((entry, index): Result | undefined => {
               if (entry.receipt !== undefined) return Exit.succeed(entry.receipt)
-              return Exit.isSuccess(exit) ? exit.value[index] : Exit.failCause(exit.cause)
+              if (Exit.isSuccess(exit)) return exit.value[index]
+              return entry.waits ? undefined : Exit.failCause(exit.cause)
             })
             const settled = entries.some((entry) => entry.receipt !== undefined)
             const timedOut = entries.some((entry) => entry.timedOut)
@@ -415,6 +422,9 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             entry.beats += 1
             entry.sending.size = size
           }
+        },
+        hold: (held) => {
+          entry.waits = held
         },
         settle: (receipt) => {
           entry.receipt = receipt
@@ -614,7 +624,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       for (const entry of attempts.values()) {
         const { beats, sending } = entry
         const last = seen.get(entry)
-        if (entry.held > 0 || sending.bytes !== last?.bytes || beats !== last.beats)
+        if (entry.held > 0 || entry.waits || sending.bytes !== last?.bytes || beats !== last.beats)
           seen.set(entry, { bytes: sending.bytes, beats, at: now })
         else if (now - last.at >= entry.timeout + grace && !entry.timedOut) {
           entry.timedOut = true

@@ -543,3 +543,62 @@ it.scoped("an upload goes on for as long as it gets on, and no longer", () =>
     yield* TestClock.adjust(0)
   })
 )
+
+describe("a batch", () => {
+  const names = ["a", "b", "c", "d"]
+  /** All of them are there before the first is looked at. */
+  const together = (before: (task: Task) => Effect.Effect<void, DeliveryError>) =>
+    Effect.gen(function* () {
+      const app = yield* run({
+        routes: [route("all", [inMemory("one", "in", { timeout: 10_000, concurrency: 1 })])],
+        memory: { batch: 16, before },
+        source: { settle: 1000 }
+      })
+      for (const name of names) yield* app.write(name)
+      return app
+    })
+
+  it.scoped("that is ended for one of its files keeps what has arrived, and blames none that waited", () =>
+    Effect.gen(function* () {
+      const app = yield* together(({ delivery }) =>
+        delivery.name === "b" && delivery.attempts === 0 ? Effect.never : Effect.void
+      )
+      yield* elapse(
+        Effect.sync(() => app.memory.files.size === 4),
+        "all have arrived",
+        { step: 500, most: 120_000 }
+      )
+      yield* until(state(app, "DELIVERED b"), "that is noted")
+      const tries = names.map((name) => app.memory.attempts.filter(({ delivery }) => delivery.name === name).length)
+      expect(tries).toEqual([1, 2, 1, 1])
+      const failed = (yield* app.deliveries).map(({ attempts, name }) => [name, attempts])
+      expect(failed.toSorted()).toEqual([
+        ["a", 0],
+        ["b", 1],
+        ["c", 0],
+        ["d", 0]
+      ])
+    })
+  )
+
+  it.scoped("leaves what it did not begin to the next one, which costs no attempt", () =>
+    Effect.gen(function* () {
+      const app = yield* together(({ delivery }) =>
+        delivery.name === "b" ? Effect.fail(new PermanentError({ reason: "too large", cause })) : Effect.void
+      )
+      yield* elapse(
+        Effect.sync(() => app.memory.files.size === 3),
+        "the others have arrived",
+        { step: 500, most: 60_000 }
+      )
+      yield* until(state(app, "DELIVERED d"), "that is noted")
+      expect((yield* app.states).toSorted()).toEqual([
+        "DEAD b memory://one/in",
+        "DELIVERED a memory://one/in",
+        "DELIVERED c memory://one/in",
+        "DELIVERED d memory://one/in"
+      ])
+      expect(app.memory.attempts).toHaveLength(4)
+    })
+  )
+})

@@ -9,7 +9,7 @@ import * as Ftp from "./Ftp.ts"
 import * as Http from "./Http.ts"
 import * as Local from "./Local.ts"
 
-/** Loaded when its first lane is opened: the libraries behind them cost 25 MiB and a quarter of a second. */
+/** Loaded where the config has targets for it: the libraries behind them cost 25 MiB and a quarter of a second. */
 const lazily = (
   says: Omit<Destination.Destination, "open">,
   load: () => Promise<{ readonly make: () => Effect.Effect<Destination.Destination> }>
@@ -17,6 +17,8 @@ const lazily = (
   Destination.layer(
     Effect.succeed({
       ...says,
+      // what is wrong with it is said by whoever opens a lane
+      prepare: Effect.ignore(Effect.tryPromise(load)),
       open: (lane, options) =>
         Effect.promise(load).pipe(
           Effect.flatMap(({ make }) => make()),

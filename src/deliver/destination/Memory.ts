@@ -2,7 +2,7 @@
  * A destination in memory, for tests and for trying things out: it keeps whole files by their location, and can be
  * told to fail.
  */
-import { Effect, type Layer, Option } from "effect"
+import { Effect, Exit, type Layer, Option } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
 import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
@@ -16,6 +16,8 @@ export interface Options {
   readonly worker?: string
   /** Runs at the start of every attempt, and may fail it, delay it or block it for good. */
   readonly before?: (task: Destination.Task) => Effect.Effect<void, DeliveryError>
+  /** How many attempts are made in one batch, one after the other until one fails; without it there are no batches. */
+  readonly batch?: number
   /** Clears away what was noted for a delivery; without it there is no such thing here. */
   readonly discard?: (task: Destination.Task) => Effect.Effect<void, DeliveryError>
 }
@@ -93,6 +95,20 @@ export const make = (options: Options = {}): Memory => {
     )
   })
 
+  const deliverAll = (tasks: ReadonlyArray<Destination.Task>) =>
+    Effect.gen(function* () {
+      const exits: Array<Exit.Exit<Receipt, DeliveryError>> = []
+      for (const task of tasks) task.hold?.(true)
+      for (const task of tasks) {
+        task.hold?.(false)
+        const exit = yield* Effect.exit(deliver(task))
+        exits.push(exit)
+        if (Exit.isFailure(exit)) break
+        task.settle?.(exit.value)
+      }
+      return tasks.map((_, index) => exits[index])
+    })
+
   const destination: Destination.Destination = {
     schemes: [scheme],
     protocol: scheme,
@@ -102,6 +118,9 @@ export const make = (options: Options = {}): Memory => {
       Effect.succeed({
         deliver,
         ...(options.discard === undefined ? {} : { discard: options.discard }),
+        ...(options.batch === undefined
+          ? {}
+          : { batch: { size: options.batch, workers: 1, counted: true, accepts: () => true, deliver: deliverAll } }),
         recover: (task) =>
           Effect.sync(() => {
             const { chosen, generation, target } = task.delivery
