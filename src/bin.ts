@@ -26,8 +26,9 @@ const program = main(process.argv.slice(2)).pipe(
   Effect.provide(Layer.mergeAll(fileSystem, path, terminal))
 )
 
+/** Without a code it is the one that a command has set. */
 const end = (code?: number): void => {
-  void flushed().then(() => process.exit(code))
+  void flushed().then(() => (code === undefined ? process.exit() : process.exit(code)))
 }
 
 runMain(program, {
