@@ -59,27 +59,26 @@ export const makeSession = (
   // without a default port, as in `Host`, with which servers compare it
   const origin = new URL(Exchange.originOf(target)).origin
 
+  const requestOf = (method: string, path: string, options: Partial<Exchange.Request>): Exchange.Request => ({
+    target,
+    secrets,
+    method,
+    path: `${encode(path)}${query}`,
+    // each of them may be done twice: what the second one then says is no failure, or is found out by the next attempt
+    idempotent: true,
+    ...options
+  })
+
   const send = (
     method: string,
     path: string,
     options: Partial<Exchange.Request> = {}
   ): Effect.Effect<Exchange.Answer, DeliveryError> =>
-    Effect.tap(
-      exchange.send({
-        target,
-        secrets,
-        method,
-        path: `${encode(path)}${query}`,
-        // each of them may be done twice: what the second one then says is no failure, or is found out by the next attempt
-        idempotent: true,
-        ...options
-      }),
-      (answer) => {
-        learned.server ??= answer.header("server")
-        learned.classes ??= answer.header("dav")
-        learned.certificate ??= certificateOf(answer)
-      }
-    )
+    Effect.tap(exchange.send(requestOf(method, path, options)), (answer) => {
+      learned.server ??= answer.header("server")
+      learned.classes ??= answer.header("dav")
+      learned.certificate ??= certificateOf(answer)
+    })
 
   const refuse = (method: string, answer: Exchange.Answer) => refused(target, method, answer)
 
@@ -312,14 +311,7 @@ export const makeSession = (
   }
   let stop: (() => void) | undefined
   const ask = (method: string, path: string, options: Pick<Exchange.Request, "body" | "headers">) => {
-    const begun = exchange.begin({
-      target,
-      secrets,
-      method,
-      path: `${encode(path)}${query}`,
-      idempotent: true,
-      ...options
-    })
+    const begun = exchange.begin(requestOf(method, path, options))
     stop = begun?.stop
     return begun?.answer ?? Promise.reject(new Error("nothing was sent yet"))
   }
