@@ -84,6 +84,7 @@ export const daemon = async ({
     `sources: [{ path: ${JSON.stringify(source)}, settle: ${settle}, recursive: ${recursive} }]\nfolders: [{ path: ${JSON.stringify(target)} ${extra} }]\n` +
       `db: ${JSON.stringify(path.join(home, "journal.db"))}\ndurability: ${durability}\n`
   )
+  const entries = logCount(path.join(home, "journal.db"))
   const port = await freePort()
   const started = performance.now()
   const child = spawn(
@@ -108,27 +109,32 @@ export const daemon = async ({
     ask,
     ready: () => waitFor(async () => (await ask("/readyz"))?.status === 200, 5, 120_000, "the daemon's start"),
     // from the database: to ask the daemon would be work for it
-    logged: () => logCount(path.join(home, "journal.db")),
+    logged: entries.read,
     stop: async () => {
+      entries.close()
       child.kill("SIGTERM")
       await ended
     }
   }
 }
 
-const databases = new Map()
-/** How many entries the log has, as far as is committed. */
+/** How many entries the log has, as far as is committed; `close` lets go of the database. */
 const logCount = (file) => {
-  try {
-    if (!databases.has(file)) {
-      const database = new Database(file, { readonly: true, fileMustExist: true })
-      databases.set(file, database.prepare("SELECT count(*) AS entries FROM logs"))
-    }
-    return databases.get(file).get().entries
-  } catch (error) {
-    // not there yet, or without its tables
-    if (error.code === "SQLITE_CANTOPEN" || /no such table/.test(error.message)) return 0
-    throw error
+  let database
+  let statement
+  return {
+    read: () => {
+      try {
+        database ??= new Database(file, { readonly: true, fileMustExist: true })
+        statement ??= database.prepare("SELECT count(*) AS entries FROM logs")
+        return statement.get().entries
+      } catch (error) {
+        // not there yet, or without its tables
+        if (error.code === "SQLITE_CANTOPEN" || /no such table/.test(error.message)) return 0
+        throw error
+      }
+    },
+    close: () => database?.close()
   }
 }
 

@@ -310,11 +310,11 @@ class Reader {
   }
 
   stream(options: Parameters<SourceReader["stream"]>[0]): Readable {
-    const buffers =
-      options.drains === true ? [Buffer.allocUnsafeSlow(largestChunk), Buffer.allocUnsafeSlow(largestChunk)] : []
+    const { drains = false, lent = [] } = options
+    /** What was handed on last, which a socket may be writing yet. */
+    let newest: Uint8Array | undefined
     let size = chunkSize
-    let turn = 0
-    const most = options.drains === true ? largestChunk : chunkSize
+    const most = drains ? largestChunk : chunkSize
     let last = performance.now()
     const pull = async (body: Readable) => {
       if (this.complete) return
@@ -323,10 +323,12 @@ class Reader {
       size = nextSize(size, most, now - last)
       last = now
       const wanted = Math.min(size, options.pace?.chunk() ?? size)
-      // a socket is asked to drain by no less
-      const buffer =
-        options.drains === true && wanted >= smallestChunk ? buffers[(turn += 1) % 2] : bufferOf(options.lent?.pop())
-      const chunk = await this.next(wanted, buffer)
+      const chunk = await this.next(wanted, bufferOf(lent.pop()))
+      if (drains) {
+        if (newest !== undefined) lent.push(newest)
+        // a socket is asked to drain by no less
+        newest = wanted >= smallestChunk ? chunk : undefined
+      }
       if (chunk !== undefined) await options.pace?.wait(chunk.byteLength)
       const ended = await this.finishIfLast()
       this.begun = true

@@ -6,9 +6,10 @@
  * Whatever is not as it mostly is, is not looked into here: that file is sent again by the careful way, step by step,
  * which finds out what is wrong and says so.
  */
-import { Effect, Exit, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import type { DeliveryError } from "../domain/DeliveryError.ts"
+import * as Batch from "./Batch.ts"
 import type { Connection, Task } from "./Destination.ts"
 import type { Place } from "./Publish.ts"
 import * as SourceReader from "./SourceReader.ts"
@@ -41,7 +42,7 @@ export interface Quick {
 export interface Options {
   readonly workers: number
   /** The careful way. */
-  readonly deliver: (task: Task) => Effect.Effect<Receipt, DeliveryError>
+  readonly deliver: (task: Task) => Batch.Outcome
   readonly session: (task: Task) => Effect.Effect<Session, DeliveryError, Scope.Scope>
   readonly placeOf: (session: Session, delivery: Delivery) => Effect.Effect<Place, DeliveryError>
   /** Whether nothing has to be found out before this one is sent. */
@@ -50,41 +51,16 @@ export interface Options {
   readonly quick: () => boolean
 }
 
-/** A worker takes as many at once. */
-const size = 16
-
-/** Up to this size, in bytes, files are sent in batches. */
-const small = 64 * 1024
-
-/** After so long, those of a batch that were not begun are left to whoever has time; in milliseconds. */
-export const patience = 1_000
-
 /** For so long after a failure everything goes the careful way, in milliseconds. */
 const careful = 10_000
 
-type Result = Exit.Exit<Receipt, DeliveryError>
+type Outcomes = Map<Task, Batch.Outcome>
 
 export const make = (options: Options): NonNullable<Connection["batch"]> => {
   let carefulUntil = 0
 
-  const deliver = (tasks: ReadonlyArray<Task>) =>
-    Effect.gen(function* () {
-      const results = new Map<Task, Result>()
-      const until = Date.now() + patience
-      for (const task of tasks) task.hold?.(true)
-      for (const group of byTarget(tasks)) {
-        yield* Effect.ignore(Effect.scoped(quickly(group, results, until)))
-      }
-      return yield* Effect.forEach(tasks, (task, index) => {
-        const done = results.get(task)
-        if (done !== undefined || (index > 0 && Date.now() > until)) return Effect.succeed(done)
-        task.hold?.(false)
-        return Effect.exit(options.deliver(task))
-      })
-    })
-
   /** Those of which the server has said that it has them, and no others. */
-  const quickly = (tasks: ReadonlyArray<Task>, results: Map<Task, Result>, until: number) =>
+  const quickly = (tasks: ReadonlyArray<Task>, outcomes: Outcomes, until: number) =>
     Effect.gen(function* () {
       const [first] = tasks
       if (first === undefined || Date.now() < carefulUntil) return
@@ -96,10 +72,10 @@ export const make = (options: Options): NonNullable<Connection["batch"]> => {
         const place = yield* options.placeOf(session, task.delivery)
         if (options.ready(task, place)) files.push([task, place])
       }
-      yield* run(quick, files, results, until)
+      yield* run(quick, files, outcomes, until)
     })
 
-  const run = (quick: Quick, files: ReadonlyArray<readonly [Task, Place]>, results: Map<Task, Result>, until: number) =>
+  const run = (quick: Quick, files: ReadonlyArray<readonly [Task, Place]>, outcomes: Outcomes, until: number) =>
     Effect.async<void>((resume) => {
       let next = 0
       let stopped = false
@@ -110,7 +86,7 @@ export const make = (options: Options): NonNullable<Connection["batch"]> => {
           const receipt = await one(quick, task, place)
           if (receipt !== undefined) {
             task.settle?.(receipt)
-            results.set(task, Exit.succeed(receipt))
+            outcomes.set(task, Effect.succeed(receipt))
           }
           if (stopped || Date.now() > until) return
         }
@@ -129,17 +105,19 @@ export const make = (options: Options): NonNullable<Connection["batch"]> => {
       })
     })
 
-  return {
-    size,
+  return Batch.make({
     workers: options.workers,
-    counted: true,
-    accepts: ({ generation, target }) =>
-      options.quick() &&
-      generation.size <= small &&
-      target.options.conflict === "overwrite" &&
-      target.options.verify !== "hash",
-    deliver
-  }
+    deliver: options.deliver,
+    accepts: ({ target }) => options.quick() && target.options.verify !== "hash",
+    quickly: (tasks, until) =>
+      Effect.gen(function* () {
+        const outcomes: Outcomes = new Map()
+        for (const group of byTarget(tasks)) {
+          yield* Effect.ignore(Effect.scoped(quickly(group, outcomes, until)))
+        }
+        return outcomes
+      })
+  })
 }
 
 /** Undefined where the source is not as it should be. */

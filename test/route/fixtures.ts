@@ -4,43 +4,12 @@ import { defaults } from "../../src/config/ConfigFile.ts"
 import { stamp, type Found } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import type { Rule } from "../../src/domain/Rule.ts"
-import { noSecrets, unlimited, type Route, type Settings, type Source } from "../../src/domain/Settings.ts"
-import { usualOptions, type Target, type TargetOptions } from "../../src/domain/Target.ts"
+import type { Route, Settings, Source } from "../../src/domain/Settings.ts"
 import type { Bytes, Text } from "../../src/files/FileFacts.ts"
 import * as Regex from "../../src/route/Regex.ts"
+import { route as folder, to as targetOf } from "./rules.ts"
 
-export const target = (url: string, options: Partial<TargetOptions> = {}): Target => ({
-  url,
-  scheme: "file",
-  lane: "file:/",
-  host: "",
-  port: null,
-  username: null,
-  path: url,
-  options: { ...usualOptions, ...defaults.target, method: null, secure: "none", ...options }
-})
-
-/** A folder that takes all files to `/out/NAME`. */
-export const folder = (name: string, more: Partial<Route> = {}): Route => ({
-  name,
-  extensions: undefined,
-  rules: [],
-  otherwise: false,
-  priority: 0,
-  order: "arrival",
-  targets: [targetOf(`/out/${name}`)],
-  ...more
-})
-
-export const targetOf = (
-  url: string,
-  { options, rename = "{relpath}" }: { readonly options?: Partial<TargetOptions>; readonly rename?: string } = {}
-): Route["targets"][number] => ({
-  target: target(url, options),
-  secrets: noSecrets,
-  bandwidth: unlimited,
-  rename
-})
+export { folder, targetOf }
 
 /** A folder by extensions. */
 export const route = (

@@ -212,20 +212,29 @@ const clientOf = ({ client, features, greeting, home }: Login, target: Target): 
       client.prepareTransfer = transfer(offset)
       return run()
     })
-  const quickly: QuickUpload = async ({ content, path, to }, then, check) => {
+  /** The port where the server waits, if it still does; it waits there for one connection only. */
+  const takePort = (): number | undefined => {
     const port = waiting !== undefined && Date.now() - waiting.since < maxWaiting ? waiting.port : undefined
     granted = undefined
     waiting = undefined
+    return port
+  }
+  /** The answer to EPSV; without one it is not asked again. */
+  const keepPort = (answer: FTPResponse | undefined): void => {
+    const port = answer === undefined ? undefined : portIn(answer)
+    quick = quick && port !== undefined
+    waiting = port === undefined ? undefined : { port, since: Date.now() }
+  }
+  const quickly: QuickUpload = async ({ content, path, to }, then, check) => {
+    const port = takePort()
     // until it is over, an answer may be on its way
     sound = false
     const answers = await storeWhole(client, timeout, port, content, `STOR ${path}`, then)
     if ((answers.at(-1)?.code ?? 500) >= 400) throw new Error("it may not be renamed")
     check(answers)
-    const [renamed = unknown, next = unknown] = await send(client, timeout, [`RNTO ${to}`, "EPSV"], true)
+    const [renamed = unknown, next] = await send(client, timeout, [`RNTO ${to}`, "EPSV"], true)
     if (renamed.code >= 400) throw new Error("it was not renamed")
-    const found = portIn(next)
-    quick = found !== undefined
-    waiting = found === undefined ? undefined : { port: found, since: Date.now() }
+    keepPort(next)
     sound = true
   }
   return {
@@ -245,13 +254,10 @@ const clientOf = ({ client, features, greeting, home }: Login, target: Target): 
           (answer) => Effect.map(exchange(then), (answers) => [answer, ...answers])
         )
       }
-      const port = waiting !== undefined && Date.now() - waiting.since < maxWaiting ? waiting.port : undefined
       return Effect.flatMap(
-        attempt(line, () => {
-          granted = undefined
-          waiting = undefined
-          return storeWhole(client, timeout, port, content, line, patientest.test(greeting) ? then : [])
-        }),
+        attempt(line, () =>
+          storeWhole(client, timeout, takePort(), content, line, patientest.test(greeting) ? then : [])
+        ),
         ([answer = unknown, ...answers]) =>
           answers.length === then.length
             ? Effect.as(judged(then, answers), [answer, ...answers])
@@ -262,9 +268,7 @@ const clientOf = ({ client, features, greeting, home }: Login, target: Target): 
       Effect.suspend(() => (granted === from ? Effect.void : Effect.asVoid(command(`RNFR ${from}`)))).pipe(
         Effect.flatMap(() => exchange(quick ? [`RNTO ${to}`, "EPSV"] : [`RNTO ${to}`])),
         Effect.map(([answer = unknown, next]) => {
-          const port = next === undefined ? undefined : portIn(next)
-          quick = quick && port !== undefined
-          waiting = port === undefined ? undefined : { port, since: Date.now() }
+          keepPort(next)
           return answer
         })
       ),

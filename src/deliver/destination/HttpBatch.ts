@@ -6,11 +6,11 @@
  * only what was not sent at all goes the other way.
  */
 import { Effect, Either } from "effect"
-import type { Delivery, Receipt } from "../../domain/Delivery.ts"
+import type { Receipt } from "../../domain/Delivery.ts"
 import type { DeliveryError } from "../../domain/DeliveryError.ts"
+import * as Batch from "../Batch.ts"
 import type { Connection, Task } from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
-import { patience } from "../StagingBatch.ts"
 import * as Exchange from "./HttpExchange.ts"
 import { provenBy } from "./HttpLook.ts"
 import { planOf } from "./HttpPlan.ts"
@@ -20,53 +20,25 @@ export interface Options {
   readonly exchange: Exchange.Exchange
   readonly workers: number
   /** The way of a single one. */
-  readonly deliver: (task: Task) => Effect.Effect<Receipt, DeliveryError>
+  readonly deliver: (task: Task) => Batch.Outcome
 }
 
-/** A worker takes as many at once. */
-const size = 16
-
-/** Up to this size, in bytes, files are sent in batches. */
-const small = 64 * 1024
-
-export const make = ({ deliver, exchange, workers }: Options): NonNullable<Connection["batch"]> => ({
-  size,
-  workers,
-  counted: true,
-  accepts,
-  deliver: (tasks) =>
-    Effect.gen(function* () {
-      const until = Date.now() + patience
-      for (const task of tasks) task.hold?.(true)
-      const outcomes = yield* run(exchange, tasks, deliver, until)
-      return yield* Effect.forEach(tasks, (task, index) => {
-        const outcome = outcomes.get(task)
-        if (outcome === undefined && index > 0 && Date.now() > until) return unbegun
-        task.hold?.(false)
-        return Effect.exit(outcome ?? deliver(task))
-      })
-    })
-})
-
-const accepts = ({ generation, target: { options } }: Delivery): boolean =>
-  generation.size <= small &&
-  options.upload !== "tus" &&
-  options.conflict === "overwrite" &&
-  options.verify === "auto" &&
-  !options.expect
-
-const unbegun = Effect.sync(() => undefined)
-
-type Outcome = Effect.Effect<Receipt, DeliveryError>
+export const make = ({ deliver, exchange, workers }: Options): NonNullable<Connection["batch"]> =>
+  Batch.make({
+    workers,
+    deliver,
+    accepts: ({ target: { options } }) => options.upload !== "tus" && options.verify === "auto" && !options.expect,
+    quickly: (tasks, until) => run(exchange, tasks, deliver, until)
+  })
 
 const run = (
   exchange: Exchange.Exchange,
   tasks: ReadonlyArray<Task>,
   deliver: Options["deliver"],
   until: number
-): Effect.Effect<ReadonlyMap<Task, Outcome>> =>
+): Effect.Effect<ReadonlyMap<Task, Batch.Outcome>> =>
   Effect.async((resume) => {
-    const outcomes = new Map<Task, Outcome>()
+    const outcomes = new Map<Task, Batch.Outcome>()
     let stopped = false
     let stop = (): void => undefined
     const work = async (): Promise<void> => {
@@ -101,7 +73,7 @@ const begin = (exchange: Exchange.Exchange, task: Task, deliver: Options["delive
   if (begun === undefined) return undefined
   task.progress(whole.content.byteLength)
   const outcome = begun.answer.then(
-    (answer): Outcome => {
+    (answer): Batch.Outcome => {
       const { said, status } = answer
       // it was sent elsewhere, and nothing was done here
       if (status === 307 || status === 308) return deliver(task)
@@ -111,7 +83,7 @@ const begin = (exchange: Exchange.Exchange, task: Task, deliver: Options["delive
       task.settle?.(receipt)
       return Effect.succeed(receipt)
     },
-    (error: DeliveryError): Outcome => Effect.fail(error)
+    (error: DeliveryError): Batch.Outcome => Effect.fail(error)
   )
   return { outcome, stop: begun.stop }
 }

@@ -62,21 +62,12 @@ const quickOf = (wire: SftpWire): Quick => {
   return {
     width: Infinity,
     send: async ({ content, final, mtime, sync, temp }) => {
-      const handle = await wire.open(temp, flag.write | flag.create | flag.exclusive)
-      const steps: Array<Promise<void>> = []
-      for (let at = 0; at < content.byteLength; at += wire.writeChunk) {
-        steps.push(wire.write(handle, at, content.subarray(at, at + wire.writeChunk)))
-      }
-      if (mtime >= 0 && mtime < 2 ** 32 * 1000) steps.push(wire.setTime(handle, mtime))
-      const measured = wire.fstat(handle)
-      const synced = sync && wire.extensions.has("fsync@openssh.com")
-      if (synced) steps.push(wire.sync(handle))
-      steps.push(wire.close(handle))
-      const [{ size }] = await Promise.all([measured, ...steps])
-      if (size !== content.byteLength) throw new Error("the size is another one")
+      const sending = new SftpUpload(wire, { path: temp, content, offset: 0, sync, mtime })
+      await sending.done
+      if (sending.size !== content.byteLength) throw new Error("the size is another one, or is not told")
       if (stopped) throw new Error("stopped")
       await wire.replace(temp, final)
-      return synced ? "stored and synced" : "stored"
+      return saidOf(wire, sync)
     },
     stop: () => {
       stopped = true
@@ -84,12 +75,15 @@ const quickOf = (wire: SftpWire): Quick => {
   }
 }
 
+/** For the receipt. */
+const saidOf = (wire: SftpWire, sync: boolean): string =>
+  sync && wire.extensions.has("fsync@openssh.com") ? "stored and synced" : "stored"
+
 const store = (target: Target, wire: SftpWire, upload: Upload): Effect.Effect<Stored, DeliveryError> =>
   Effect.async<Stored, unknown>((resume) => {
     const sending = new SftpUpload(wire, upload)
-    const synced = upload.sync && wire.extensions.has("fsync@openssh.com")
     sending.done.then(
-      () => resume(Effect.succeed({ said: synced ? "stored and synced" : "stored", size: sending.size })),
+      () => resume(Effect.succeed({ said: saidOf(wire, upload.sync), size: sending.size })),
       (error: unknown) => resume(Effect.fail(error))
     )
     return Effect.suspend(() => {

@@ -6,7 +6,10 @@ import { flag, LostError, status, StatusError, type SftpWire } from "./SftpWire.
 
 export interface Job {
   readonly path: string
-  readonly body: Readable
+  /** Not taken where {@link content} is there. */
+  readonly body?: Readable
+  /** All of a small file. */
+  readonly content?: Uint8Array | undefined
   /** Takes back the memory of a chunk of the body. */
   readonly giveBack?: ((chunk: Uint8Array) => void) | undefined
   /** Bytes that are there and are kept. */
@@ -33,7 +36,7 @@ export class SftpUpload {
   private aborted = false
   /** Whether everything was sent at once, and what that was. */
   private hurried = false
-  private readonly kept: Array<Buffer> = []
+  private readonly kept: Array<Uint8Array> = []
   private wake: (() => void) | undefined
 
   constructor(
@@ -46,13 +49,13 @@ export class SftpUpload {
   /** Sends nothing more; {@link done} fails. */
   abort(): void {
     this.aborted = true
-    this.job.body.destroy()
+    this.stopReading()
     this.wake?.()
   }
 
   private async run(): Promise<void> {
     try {
-      await this.attempt(this.job.body)
+      await this.attempt(this.chunks())
     } catch (error) {
       if (!this.hurried || !(error instanceof StatusError)) throw error
       // perhaps a server that closes a file before it has written it: once more, one after the other
@@ -69,7 +72,17 @@ export class SftpUpload {
     }
   }
 
-  private async attempt(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<void> {
+  private chunks(): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+    const { content } = this.job
+    if (content !== undefined) return content.byteLength === 0 ? [] : [content]
+    return this.job.body ?? []
+  }
+
+  private stopReading(): void {
+    if (this.job.content === undefined) this.job.body?.destroy()
+  }
+
+  private async attempt(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const handle = await this.open()
     const forget = this.wire.onLost((error) => this.fail(error))
     try {
@@ -106,7 +119,7 @@ export class SftpUpload {
   }
 
   /** Answers where the file ends. */
-  private async send(handle: Buffer, chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<number> {
+  private async send(handle: Buffer, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<number> {
     let at = this.job.offset
     for await (const chunk of chunks) {
       const keeps = chunks === this.kept || (this.wire.orderly && at + chunk.byteLength <= small)
@@ -131,7 +144,7 @@ export class SftpUpload {
     return at
   }
 
-  private write(handle: Buffer, at: number, piece: Buffer, done: (bytes: number) => void): void {
+  private write(handle: Buffer, at: number, piece: Uint8Array, done: (bytes: number) => void): void {
     this.pending += piece.byteLength
     this.unanswered.add(at)
     const answered = () => {
@@ -157,7 +170,7 @@ export class SftpUpload {
   private fail(error: unknown): void {
     this.failure ??= error
     // whoever waits for the next piece of the file need not
-    this.job.body.destroy()
+    this.stopReading()
     this.wake?.()
   }
 
