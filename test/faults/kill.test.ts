@@ -7,7 +7,7 @@ import * as Process from "../cli/process.ts"
 import { startFtpServer } from "../servers/ftp.ts"
 import { startHttpServer } from "../servers/http.ts"
 import { hasVsftpd, startVsftpd } from "../servers/vsftpd.ts"
-import { list, project, random } from "./project.ts"
+import { list, project, random } from "../e2e/project.ts"
 
 vi.setConfig({ testTimeout: 120_000 })
 
