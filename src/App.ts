@@ -10,8 +10,10 @@ import { Dispatcher } from "./deliver/Dispatcher.ts"
 import * as DispatcherLive from "./deliver/DispatcherLive.ts"
 import * as BuiltIn from "./deliver/destination/BuiltIn.ts"
 import * as Signals from "./deliver/Signals.ts"
+import * as Vanished from "./deliver/Vanished.ts"
 import type { Settings } from "./domain/Settings.ts"
 import * as FileFactsLive from "./files/FileFactsLive.ts"
+import { Files } from "./files/Files.ts"
 import * as FilesWorker from "./files/FilesWorker.ts"
 import * as Monitor from "./http/Monitor.ts"
 import * as Server from "./http/Server.ts"
@@ -131,15 +133,18 @@ const tables = (file: string): Layer.Layer<Journal | LogRepo | Deliveries, Journ
     Layer.provide(ReadSql.layer(file))
   )
 
-/** Forgets, once an hour, what is older than `log.retain`. */
+/** Forgets, once an hour, what is older than `log.retain`; once a day it looks for files that are gone by themselves. */
 const retention = Layer.scopedDiscard(
   Effect.gen(function* () {
     const settings = yield* CurrentSettings.CurrentSettings
     const journal = yield* Journal
     const logs = yield* LogRepo
+    const files = yield* Files
+    let rounds = 0
     const prune = Effect.gen(function* () {
       const { log } = yield* SubscriptionRef.get(settings)
       const before = (yield* Effect.clockWith((clock) => clock.currentTimeMillis)) - log.retain
+      if (rounds++ % 24 === 0) yield* Vanished.sweep(files, journal, before)
       // in small pieces, so that no delivery waits long for its commit
       const generations = yield* journal.prune(before).pipe(Effect.repeat({ until: (count) => count < 1000 }))
       const entries = yield* logs.prune(before)

@@ -226,6 +226,14 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     /** Gives deliveries up that are not under way; answers those it changed. */
     readonly cancel: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<ReadonlyArray<DeliveryId>, JournalError>
     /**
+     * Of some generations after that id (0: from the first) those whose file was left where it was, and whose deliveries
+     * were over before `before`; `next`: where to go on, null at the end.
+     */
+    readonly aged: (
+      before: number,
+      after: number
+    ) => Effect.Effect<{ readonly generations: ReadonlyArray<Generation>; readonly next: number | null }, JournalError>
+    /**
      * Forgets what was concluded before `before` and whose source is gone, moved or replaced, but not what has left
      * litter; up to 1,000, answers how many. Rules by which nothing that is left was judged go, too.
      */

@@ -9,7 +9,7 @@ import * as RelPath from "../domain/RelPath.ts"
 import type { Conclusion, Concluded, Disposal } from "./Journal.ts"
 import type { JournalDb } from "./JournalDb.ts"
 import { generationColumns, generationRows, readOrigin, writeOrigin } from "./journalRows.ts"
-import { affected, isDead, mergeFacts, waits } from "./journalRules.ts"
+import { affected, isDead, mergeFacts, rememberedAttempts, waits } from "./journalRules.ts"
 import { StoredFacts } from "./rows.ts"
 import { inChunks, insert, rows } from "./sqlTools.ts"
 
@@ -56,6 +56,13 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
             reason: one.reason
           }))
       )
+      for (const one of failed) {
+        // those that count are bounded by the retry policy
+        if (one.counts) continue
+        const { id } = one.delivery
+        yield* sql`DELETE FROM attempts WHERE delivery = ${id} AND rowid <=
+          (SELECT rowid FROM attempts WHERE delivery = ${id} ORDER BY rowid DESC LIMIT 1 OFFSET ${rememberedAttempts})`
+      }
       const entries = batch.flatMap((conclusion) => (conclusion.log === null ? [] : [conclusion.log]))
       if (entries.length > 0) yield* logs.append(entries)
       return yield* settle(affected(batch), now)

@@ -11,7 +11,7 @@ import { generationColumns, generationRows } from "./journalRows.ts"
 import { inChunks, rows } from "./sqlTools.ts"
 
 export const make = (
-  { commit, sql }: JournalDb,
+  { commit, read, sql }: JournalDb,
   /** Marks what has nothing more to wait for; see JournalOutcomes. */
   settle: (generations: ReadonlyMap<GenerationId, Generation>, now: number) => Effect.Effect<Concluded, Failure>
 ) => {
@@ -82,17 +82,36 @@ export const make = (
       return gone.length
     }).pipe(commit("prune"))
 
+  const aged = (before: number, after: number) =>
+    Effect.gen(function* () {
+      const to = after + lookedThrough
+      const generations = yield* generationRows(
+        sql`SELECT ${sql.literal(generationColumns)} FROM generations
+          WHERE id > ${after} AND id <= ${to} AND state IN ('OPEN', 'DONE') AND updated < ${before}
+            AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.generation = generations.id
+              AND (d.updated >= ${before} OR d.resume IS NOT NULL
+                OR d.state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED')))
+          ORDER BY id`
+      )
+      const [last] = yield* rows(LastRow, sql`SELECT max(id) AS last FROM generations`)
+      return { generations, next: (last?.last ?? 0) > to ? to : null }
+    }).pipe(read("aged"))
+
   /** Rules that hold no more, where none of the generations is left that they judged. */
   const pruneRulesets = sql`DELETE FROM rulesets WHERE last IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM generations g
       WHERE g.id > rulesets.first AND g.id <= rulesets.last AND g.ruleset = rulesets.digest)
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.ruleset IS NOT NULL AND d.ruleset = rulesets.digest)`
 
-  return { replay, cancel, prune }
+  return { replay, cancel, aged, prune }
 }
 
 const atOnce = 1000
 
+/** Of so many generations at a time it is found out whether they are old: few enough to keep nobody waiting. */
+const lookedThrough = 1000
+
+const LastRow = Schema.Struct({ last: Schema.NullOr(Schema.Number) })
 const IdRow = Schema.Struct({ id: GenerationId })
 const CancelledRow = Schema.Struct({ id: DeliveryId, generation: GenerationId })
 const LaneRow = Schema.Struct({ id: DeliveryId, lane: Schema.String })

@@ -24,6 +24,7 @@ import {
   isDead,
   lastNumbers,
   mergeFacts,
+  rememberedAttempts,
   reroutedReason,
   supersededReason
 } from "./journalRules.ts"
@@ -173,6 +174,11 @@ const make = Effect.gen(function* () {
         outcome: state,
         reason
       })
+      const theirs = store.attempts.filter((attempt) => attempt.delivery === id)
+      const [oldest] = theirs
+      if (oldest !== undefined && theirs.length > rememberedAttempts) {
+        store.attempts.splice(store.attempts.indexOf(oldest), 1)
+      }
     }
   }
 
@@ -391,6 +397,21 @@ const make = Effect.gen(function* () {
         settle(new Set(moving.map(({ generation }) => generation.id)), now)
         return chosen.map((one) => one.id)
       }),
+    aged: (before, after) =>
+      Effect.sync(() => ({
+        generations: Array.from(store.generations.values())
+          .filter(
+            (one) =>
+              one.generation.id > after &&
+              (one.state === "OPEN" || one.state === "DONE") &&
+              one.updated < before &&
+              !those((each) => each.generation.id === one.generation.id).some(
+                (each) => each.updated >= before || each.resume !== null || open.includes(each.state)
+              )
+          )
+          .map(({ generation }) => generation),
+        next: null
+      })),
     prune: (before) =>
       Effect.sync(() => {
         const gone = Array.from(store.generations.values()).filter(

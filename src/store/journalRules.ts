@@ -16,6 +16,9 @@ export const reroutedReason = (delivery: number): string => `routed anew as deli
 /** States in which an attempt is not over for good. */
 export const waits: ReadonlySet<DeliveryState> = new Set(["PENDING", "RETRY_WAIT", "BLOCKED"])
 
+/** Of a delivery's attempts the last ones are remembered: one whose lane is down may be tried for weeks. */
+export const rememberedAttempts = 100
+
 /** Beside a dead delivery only these let the file be moved: of any other it is to be read, or looked at, where it is. */
 const overAndDone: ReadonlySet<DeliveryState> = new Set(["DEAD", "SKIPPED", "CANCELLED"])
 

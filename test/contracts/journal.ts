@@ -657,6 +657,51 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* get(a.id)).toMatchObject({ state: "SENDING" })
       }))
 
+    test("remembers the last attempts of one that waits for a lane that is down", () =>
+      Effect.gen(function* () {
+        yield* admit(admission(found("a")), admission(found("b")))
+        const other = yield* claimOne
+        yield* conclude(failedNow(other, "BLOCKED", { due: 1e9, counts: false }))
+        for (let time = 0; time < 103; time++) {
+          const one = yield* claimOne
+          expect(one.id).not.toBe(other.id)
+          yield* conclude(failedNow(one, "BLOCKED", { due: 0, counts: false, started: time, ended: time }))
+        }
+        const [one] = yield* claim()
+        const attempts = yield* (yield* Deliveries).attempts(one?.id ?? other.id)
+        expect(attempts.map(({ started }) => started)).toEqual(Array.from({ length: 100 }, (_, index) => index + 3))
+        expect((yield* (yield* Deliveries).attempts(other.id)).length).toBe(1)
+      }))
+
+    test("answers what is kept and has been over for long, and forgets it once its file is gone", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* TestClock.setTime(1000)
+        yield* admit(
+          admission(found("kept")),
+          admission(found("unwanted"), []),
+          admission(found("dead")),
+          admission(found("recent")),
+          admission(found("waits")),
+          admission(found("open"))
+        )
+        const [kept, dead, recent, waits] = yield* claim("memory://one", 4)
+        if (!kept || !dead || !recent || !waits) throw new Error("nothing claimed")
+        yield* conclude(deliveredNow(kept), failedNow(dead, "DEAD"), failedNow(waits, "RETRY_WAIT", { due: 0 }))
+        yield* TestClock.setTime(5000)
+        yield* conclude(deliveredNow(recent))
+        const aged = yield* journal.aged(4000, 0)
+        expect(aged.next).toBeNull()
+        expect(aged.generations.map(({ path }) => path)).toEqual(["kept", "unwanted", "dead"])
+        expect((yield* journal.aged(1000, 0)).generations).toEqual([])
+        yield* journal.disposed(aged.generations.map(({ id }) => ({ id, note: null })))
+        expect((yield* journal.aged(4000, 0)).generations).toEqual([])
+        expect(yield* journal.prune(4000)).toBe(0)
+        expect(yield* journal.prune(6000)).toBe(3)
+        expect(yield* isUnknown(found("kept"))).toBe(true)
+        expect(yield* isUnknown(found("recent"))).toBe(false)
+      }))
+
     test("forgets what is over and gone, and uses no id again", () =>
       Effect.gen(function* () {
         const journal = yield* Journal

@@ -233,6 +233,7 @@ const stubs = Layer.unwrapEffect(
           Effect.map(change(["PENDING", "RETRY_WAIT", "BLOCKED", "DEAD"], "CANCELLED", ids), (changed) =>
             changed.map(({ id }) => id)
           ),
+        aged: unused,
         prune: unused
       }),
       Layer.succeed(Dispatcher, {
