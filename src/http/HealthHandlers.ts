@@ -19,7 +19,11 @@ export const layer = HttpApiBuilder.group(Api, "health", (handlers) =>
     return handlers
       .handle("sources", () =>
         Effect.map(intake.status, (sources) =>
-          sources.map(({ lastScan, ...source }) => ({ ...source, last_scan: isoOrNull(lastScan) }))
+          sources.map(({ lastEvent, lastScan, ...source }) => ({
+            ...source,
+            last_scan: isoOrNull(lastScan),
+            last_event: isoOrNull(lastEvent)
+          }))
         )
       )
       .handle("destinations", () =>

@@ -47,6 +47,8 @@ export interface Acceptance {
   readonly rerouted: () => void
   /** Whether there is room again for files that could not be held back, so that a scan is to find them. */
   readonly lacks: () => boolean
+  /** Whether there are files that could not be held back: every scan finds them anew. */
+  readonly isShort: () => boolean
   readonly counts: () => { readonly accepted: number; readonly unmatched: number; readonly waiting: number }
 }
 
@@ -90,8 +92,22 @@ export const make = (
   let decided: Array<Decided> = []
   /** Markers that were told of while it is looked for some; null: it is not. */
   let told: Set<RelPath.RelPath> | null = null
+  /** Files whose last change is still to come, and when they were seen so. */
+  const fromTheFuture = new Map<RelPath.RelPath, { readonly stamp: Stamp; readonly at: number }>()
   /** Files that could not be read, which is said once. */
   let unreadable = new Set<RelPath.RelPath>()
+
+  /** When it is old enough. */
+  const oldAt = (file: Found, now: number): number => {
+    const changed = changedAt(file)
+    if (changed <= now) return changed + source.minAge
+    // the clock was set back since: all that can be known of its age is when it was seen first
+    const seen = fromTheFuture.get(file.path)
+    if (seen?.stamp === file.stamp && seen.at <= now) return seen.at + source.minAge
+    if (fromTheFuture.size >= 10_000) fromTheFuture.clear()
+    fromTheFuture.set(file.path, { stamp: file.stamp, at: now })
+    return now + source.minAge
+  }
 
   const release = (waiting: ReadonlyArray<Waiting>): void => {
     // one that is in Settle has changed, and comes from there
@@ -165,7 +181,7 @@ export const make = (
       if (file === null) settle.done(waiting)
       else if (file.stamp !== waiting.stamp && source.settle > 0) settle.observe(file.path, file.stamp, seen)
       else {
-        const old = changedAt(file) + source.minAge
+        const old = oldAt(file, wall)
         if (source.minAge > 0 && old > wall) holdBack(waiting, file.stamp, old, null)
         else ready.push({ waiting, file })
       }
@@ -324,7 +340,7 @@ export const make = (
       return false
     },
     tooYoung: (file, now) => {
-      const old = changedAt(file) + source.minAge
+      const old = oldAt(file, now)
       if (source.minAge === 0 || old - now <= source.settle) return false
       held.hold(file, old, null)
       bell.unsafeOpen()
@@ -333,6 +349,7 @@ export const make = (
     forget: held.forget,
     rerouted: held.clear,
     lacks: held.lacks,
+    isShort: held.isShort,
     counts: () => ({ accepted, unmatched, waiting: held.size() })
   }
 }

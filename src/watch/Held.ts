@@ -27,6 +27,8 @@ export interface Held {
   readonly nextDue: () => number | null
   /** Whether some did not fit, and there is room again; told once. */
   readonly lacks: () => boolean
+  /** Whether some did not fit since there last was room. */
+  readonly isShort: () => boolean
   readonly size: () => number
 }
 
@@ -120,6 +122,7 @@ export const make = (capacity = 50_000): Held => {
       missed = false
       return true
     },
+    isShort: () => missed,
     size: () => entries.size
   }
 }

@@ -10,8 +10,10 @@ export interface HintBuffer {
   readonly add: (hint: Hint) => void
   /** Waits until there are hints. */
   readonly waits: Effect.Effect<void>
-  /** Waits until there are hints, and takes up to `limit` of them, two at least. */
+  /** Waits until there are hints, and takes up to `limit` of them, three at least. */
   readonly take: (limit: number) => Effect.Effect<ReadonlyArray<Hint>>
+  /** Whether this path waits, or a scan that would find it. */
+  readonly holds: (path: RelPath) => boolean
   /** What was taken has been dealt with. */
   readonly done: () => void
   /** Whether none waits, and none has been taken and not been dealt with. */
@@ -22,6 +24,7 @@ export interface HintBuffer {
 export const make = (capacity = 65_536): HintBuffer => {
   const paths = new Set<RelPath>()
   let scan: string | null = null
+  let doubtful: string | null = null
   let unavailable: string | null = null
   let taken = false
   const bell = Effect.unsafeMakeLatch(false)
@@ -39,6 +42,9 @@ export const make = (capacity = 65_536): HintBuffer => {
       case "Scan":
         scan ??= hint.reason
         break
+      case "Doubtful":
+        doubtful ??= hint.reason
+        break
       case "Unavailable":
         unavailable ??= hint.reason
         break
@@ -49,8 +55,10 @@ export const make = (capacity = 65_536): HintBuffer => {
   const takeNow = (limit: number): ReadonlyArray<Hint> => {
     const hints: Array<Hint> = []
     if (unavailable !== null) hints.push({ _tag: "Unavailable", reason: unavailable })
+    if (doubtful !== null) hints.push({ _tag: "Doubtful", reason: doubtful })
     if (scan !== null) hints.push({ _tag: "Scan", reason: scan })
     unavailable = null
+    doubtful = null
     scan = null
     for (const path of paths) {
       if (hints.length >= limit) break
@@ -66,9 +74,10 @@ export const make = (capacity = 65_536): HintBuffer => {
     add,
     waits: bell.await,
     take: (limit) => Effect.map(bell.await, () => takeNow(limit)),
+    holds: (path) => scan !== null || paths.has(path),
     done: () => {
       taken = false
     },
-    isEmpty: () => !taken && paths.size === 0 && scan === null && unavailable === null
+    isEmpty: () => !taken && paths.size === 0 && scan === null && doubtful === null && unavailable === null
   }
 }

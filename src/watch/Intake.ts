@@ -16,6 +16,15 @@ export interface SourceStatus {
   /** Files that are quiet, and wait for their marker, for their age, or to be readable. */
   readonly waiting: number
   readonly lastScan: number | null
+  /** When the system last told of a change. */
+  readonly lastEvent: number | null
+  /** Files that scans found since the start though events should have told of them, and did not; the least it can be. */
+  readonly missed: number
+  /**
+   * What proves that events come: `events`, which named new files; `change`, one that was made to see whether it is told
+   * of. Null where nothing does, or where files were missed since.
+   */
+  readonly proved: "events" | "change" | null
   /** Files accepted since the start. */
   readonly accepted: number
   /** Files seen since the start that no route wanted. */

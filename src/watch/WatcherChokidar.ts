@@ -10,14 +10,17 @@
  */
 import { FSWatcher, type Throttler } from "chokidar"
 import { Chunk, Effect, Layer, Option, Stream } from "effect"
-import { readFileSync } from "node:fs"
+import { closeSync, constants, fchmodSync, fstatSync, openSync, readFileSync } from "node:fs"
 import { lstat, opendir, realpath } from "node:fs/promises"
 import { basename } from "node:path"
 import * as RelPath from "../domain/RelPath.ts"
+import type { Source } from "../domain/Settings.ts"
+import { fileSystemOf } from "./fileSystems.ts"
 import * as HintBuffer from "./HintBuffer.ts"
 import { Watcher, type Hint } from "./Watcher.ts"
 
 export const layer: Layer.Layer<Watcher> = Layer.succeed(Watcher, {
+  stir: (source, directory) => Effect.promise(() => stir(source, directory)),
   watch: (source) =>
     Stream.unwrapScoped(
       Effect.gen(function* () {
@@ -110,6 +113,34 @@ const queue = {
   }
 }
 
+/**
+ * Sets the permissions of a directory to what they are: the system reports that to whoever watches the directory, and
+ * nothing is left of it but the time of its status change. A file would be seen, or even taken, by other programs that
+ * watch the directory, would change its mtime, and could be left behind. Only on a local file system, because others may
+ * keep access lists that a change of permissions replaces, and only in a directory of one's own.
+ */
+const stir = async (source: Source, directory: RelPath.RelPath): Promise<RelPath.RelPath | null> => {
+  try {
+    const path = await realpath(directory === "" ? source.path : `${source.path}/${directory}`)
+    const name = basename(path)
+    if (name === "" || (await fileSystemOf(path))?.kind !== "local") return null
+    const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants
+    const handle = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    try {
+      const { mode, uid } = fstatSync(handle)
+      const user = process.geteuid?.()
+      if (user !== uid && user !== 0) return null
+      fchmodSync(handle, mode & 0o7777)
+    } finally {
+      closeSync(handle)
+    }
+    // the system names the directory itself
+    return RelPath.make(join(directory, name))
+  } catch {
+    return null
+  }
+}
+
 /** More changed names than this in one directory, and it is read as a whole instead of looking at each. */
 const maxNames = 256
 
@@ -136,6 +167,8 @@ class WatchedTree {
   readonly #end: () => void
   #root = ""
   #ready = false
+  /** Something happened to the root itself. */
+  #isRootTouched = false
 
   constructor(source: string, recursive: boolean, hint: (hint: Hint) => void, end: () => void) {
     this.#source = source
@@ -163,6 +196,8 @@ class WatchedTree {
     await this.#enter("", identity)
     this.#ready = true
     this.scan("watching from now on")
+    const fileSystem = await fileSystemOf(this.#root)
+    if (fileSystem?.kind === "shared") this.#hint({ _tag: "Doubtful", reason: doubtful(fileSystem.name) })
   }
 
   /** Asks for a scan. */
@@ -173,6 +208,11 @@ class WatchedTree {
   /** Looks at what may be a directory that came or went. */
   async discover(): Promise<void> {
     this.#bell.unsafeClose()
+    if (this.#isRootTouched) {
+      this.#isRootTouched = false
+      const identity = await directoryIdentity(this.#root)
+      if (identity !== this.#directories.get("")?.identity) this.scan("the directory itself was moved or deleted")
+    }
     const candidates = [...this.#candidates]
     this.#candidates.clear()
     for (const [directory, names] of candidates) {
@@ -244,7 +284,10 @@ class WatchedTree {
     this.#hint({ _tag: "Path", path: RelPath.make(join(directory, name)) })
     if (event !== "rename") return
     // The system reports what happens to the directory itself under its own name.
-    if (directory === "" && name === basename(this.#root)) this.scan("the directory itself was moved or deleted")
+    if (directory === "" && name === basename(this.#root)) {
+      this.#isRootTouched = true
+      this.#bell.unsafeOpen()
+    }
     if (!this.#recursive) return
     const names = this.#candidates.get(directory)
     if (names === undefined) this.#candidates.set(directory, new Set([name]))
@@ -302,6 +345,10 @@ const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN"
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const doubtful = (fileSystem: string): string =>
+  `it is on ${fileSystem}, and the system tells of no change there that another machine makes. Where all files come ` +
+  "from this one, events are relied on as soon as they prove to come; otherwise watch: poll says so for good"
 
 const limits: { readonly [code: string]: string | undefined } = {
   ENOSPC:

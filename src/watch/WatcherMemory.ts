@@ -2,6 +2,7 @@
  * A watcher that says what it is told to say, for tests and for embedding apps that know by themselves what changes.
  */
 import { Context, Effect, Layer, Stream } from "effect"
+import * as RelPath from "../domain/RelPath.ts"
 import * as HintBuffer from "./HintBuffer.ts"
 import { Watcher, type Hint } from "./Watcher.ts"
 
@@ -14,6 +15,8 @@ export class WatcherHandle extends Context.Tag("filedispatch/watch/WatcherHandle
     readonly starts: (source: string) => Effect.Effect<number>
     /** Says from now on that events can't be had, for this reason; null: they can again. */
     readonly refuse: (reason: string | null) => Effect.Effect<void>
+    /** Whether changes that are made to see whether events come are told of from now on; null: none may be made. */
+    readonly answer: (answers: boolean | null) => Effect.Effect<void>
   }
 >() {}
 
@@ -22,7 +25,14 @@ export const layer: Layer.Layer<Watcher | WatcherHandle> = Layer.effectContext(
     const watching = new Map<string, HintBuffer.HintBuffer>()
     const starts = new Map<string, number>()
     let refused: string | null = null
+    let answers: boolean | null = null
     return Context.make(Watcher, {
+      stir: (source, directory) =>
+        Effect.sync(() => {
+          const path = RelPath.make(`${directory}/`)
+          if (answers === true) watching.get(source.name)?.add({ _tag: "Path", path })
+          return answers === null ? null : path
+        }),
       watch: (source) =>
         Stream.acquireRelease(
           Effect.sync(() => {
@@ -45,6 +55,10 @@ export const layer: Layer.Layer<Watcher | WatcherHandle> = Layer.effectContext(
         refuse: (reason) =>
           Effect.sync(() => {
             refused = reason
+          }),
+        answer: (value) =>
+          Effect.sync(() => {
+            answers = value
           })
       })
     )

@@ -2,7 +2,8 @@ import { expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Fiber, Option, Queue, Stream } from "effect"
 import * as Fs from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
+import * as RelPath from "../../src/domain/RelPath.ts"
 import type { Source } from "../../src/domain/Settings.ts"
 import { layer } from "../../src/watch/WatcherChokidar.ts"
 import { Watcher, type Hint } from "../../src/watch/Watcher.ts"
@@ -134,6 +135,36 @@ test("asks for a scan when the source itself is deleted", (root) =>
     const { hints } = yield* watching(root, false)
     Fs.rmSync(root, { recursive: true })
     yield* until(hints, isScan)
+  }))
+
+test("names a change that it makes to find out whether events come, which leaves no trace and asks for no scan", (root) =>
+  Effect.gen(function* () {
+    Fs.mkdirSync(join(root, "sub"))
+    Fs.chmodSync(join(root, "sub"), 0o2750)
+    const { hints } = yield* watching(root, true)
+    const { stir } = yield* Watcher
+    const source = sourceOf(root, true)
+    for (const directory of ["", "sub"]) {
+      const before = Fs.statSync(join(root, directory))
+      const path = yield* stir?.(source, RelPath.make(directory)) ?? Effect.succeed(null)
+      expect(path).toBe(directory === "" ? basename(root) : "sub/sub")
+      const seen = yield* until(hints, (hint) => hint._tag === "Path" && hint.path === path)
+      expect(seen.filter(isScan)).toEqual([])
+      const { mode, mtimeMs } = Fs.statSync(join(root, directory))
+      expect({ mode, mtimeMs }).toEqual({ mode: before.mode, mtimeMs: before.mtimeMs })
+    }
+    Fs.writeFileSync(join(root, "last"), "x")
+    const seen = yield* until(hints, isPath("last"))
+    expect(seen.filter(isScan)).toEqual([])
+    expect(Fs.readdirSync(root).sort()).toEqual(["last", "sub"])
+  }))
+
+test("makes no such change where there is no directory, or one on a file system of the system's own", (root) =>
+  Effect.gen(function* () {
+    const { stir } = yield* Watcher
+    for (const path of [join(root, "missing"), "/proc/self/task", "/"]) {
+      expect(yield* stir?.(sourceOf(path, true), RelPath.make("")) ?? Effect.succeed("")).toBeNull()
+    }
   }))
 
 test("ends where there is no source", (root) =>
