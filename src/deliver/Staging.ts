@@ -13,6 +13,7 @@ import * as RelPath from "../domain/RelPath.ts"
 import type { Secrets } from "../domain/Settings.ts"
 import type { Target } from "../domain/Target.ts"
 import type { Connection, OpenOptions, Task } from "./Destination.ts"
+import * as Examine from "./Examine.ts"
 import * as Probe from "./Probe.ts"
 import * as Publish from "./Publish.ts"
 import type { Place } from "./Publish.ts"
@@ -186,7 +187,15 @@ export const open = (
       }),
       recover: (task) => recover(lane, task),
       discard: (task) => discard(lane, task),
-      probe: (task) => Probe.staged(sessions, task, { refuses: traits.refuses, rootOf })
+      probe: (task) => Probe.staged(sessions, task, { refuses: traits.refuses, rootOf }),
+      examine: (task) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* sessions.get(task.target, task.secrets)
+            const root = yield* rootOf(session, task.target)
+            return yield* Examine.staged(session, `${root}/${task.receipt.name}`, task)
+          })
+        )
     }
   })
 

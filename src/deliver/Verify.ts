@@ -54,7 +54,7 @@ export const readBack = (
   session: Session,
   path: string,
   offset: number,
-  task: Task
+  task: Pick<Task, "progress">
 ): Effect.Effect<string, DeliveryError> =>
   Effect.suspend(() => {
     const digest = createHash("sha256")

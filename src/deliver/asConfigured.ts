@@ -32,3 +32,9 @@ const connectingOf = (settings: Settings): ReadonlyMap<string, Connecting> =>
       })
     )
   )
+
+/** The most that any target of the lane asks for; what the config no longer has is sent with care. */
+export const concurrencyOf = (settings: Settings, lane: string): number =>
+  settings.routes
+    .flatMap(({ targets }) => targets)
+    .reduce((most, { target }) => (target.lane === lane ? Math.max(most, target.options.concurrency) : most), 1)

@@ -126,6 +126,9 @@ export const Target = Schema.Struct({
 })
 export interface Target extends Schema.Schema.Type<typeof Target> {}
 
+/** The URL scheme of a lane's name: of `ftp://user@host:21` and `file:/mount` alike. */
+export const schemeOf = (lane: string): string => lane.slice(0, Math.max(0, lane.indexOf(":")))
+
 /** A target and the path below it that one file gets. */
 export interface Placement {
   readonly target: Target
@@ -150,6 +153,20 @@ export const location = (target: Target, name: string): string => {
   const query = target.scheme === "file" ? -1 : target.url.indexOf("?")
   const root = query < 0 ? target.url : target.url.slice(0, query)
   return `${root.endsWith("/") ? root : `${root}/`}${name}${query < 0 ? "" : target.url.slice(query)}`
+}
+
+/**
+ * Where what is sent to it lies, as a key: targets that lead into one folder differ in what is behind a slash only. Null:
+ * it is not known where a file is once it is there.
+ */
+export const folderOf = (target: Target): string | null => {
+  const { method, upload } = target.options
+  if (isHttp(target) && (upload !== "raw" || (method ?? "PUT") !== "PUT" || isOneObject(target))) return null
+  const segments = target.path.split("/").filter((segment) => segment !== "")
+  // which file system a folder is on may change with what is mounted
+  const root = target.scheme === "file" ? "file:" : target.lane
+  const below = target.path.startsWith("~") || target.scheme === "s3" ? root : `${root}/`
+  return [below, ...segments].join("/")
 }
 
 /** The final place as it is shown: a form is posted to the target itself, whatever the file is called. */

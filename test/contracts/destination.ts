@@ -10,8 +10,9 @@ import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, type Scope } from "effect"
 import type { Connection, Destination, Task } from "../../src/deliver/Destination.ts"
+import * as Examine from "../../src/deliver/Examine.ts"
 import * as Findings from "../../src/deliver/Findings.ts"
-import { DeliveryId, type Delivery, type Verified } from "../../src/domain/Delivery.ts"
+import { DeliveryId, type Delivery, type Receipt, type Verified } from "../../src/domain/Delivery.ts"
 import type { DeliveryError } from "../../src/domain/DeliveryError.ts"
 import { GenerationId, stamp, type Generation } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
@@ -61,6 +62,8 @@ export interface Capabilities {
    * `own`: by means of its own, of which the note is all that is known.
    */
   readonly resumes?: "temp" | "own"
+  /** How a receipt is held against what is there, where not everything is read back; left out: nobody can tell. */
+  readonly examines?: "hash" | "size"
   /** Takes small files in batches, once it knows the far side. */
   readonly batches?: boolean
   /** Waits for {@link Task.pace} before it hands on. */
@@ -1008,6 +1011,87 @@ export const destinationContract = (subject: Subject): void => {
         expect(error.message).toContain("Check host and port")
       })
     )
+
+    describe("with a receipt, later", () => {
+      const content = pattern(10_000)
+      const { examines } = capabilities
+
+      /** A file that was delivered, and what becomes of its receipt. */
+      const delivered = (name = "file.bin") =>
+        Effect.gen(function* () {
+          const { connection, far, source } = yield* setUp
+          const to = far.target()
+          const { generation } = yield* source.write(name, content)
+          const receipt = yield* connection.deliver(makeTask(generation, to))
+          const { examine } = connection
+          if (examine === undefined) return yield* Effect.dieMessage("it can't be asked")
+          const judged = (verify: Verify, of: Partial<Receipt> = {}) => {
+            const asked = { ...receipt, ...of }
+            return Effect.map(examine({ ...to, receipt: asked, verify, progress: () => undefined }), (found) =>
+              Examine.judge(asked, found)
+            )
+          }
+          return { far, judged, to }
+        })
+
+      it.scopedLive("says that the file is there, and touches nothing", () =>
+        Effect.gen(function* () {
+          const { far, judged, to } = yield* delivered("a#b?c%20d é.bin")
+          const unverifiable = { status: "unverifiable" }
+          const present = (by: "hash" | "size") => (examines === undefined ? unverifiable : { status: "present", by })
+          expect(yield* judged("size")).toMatchObject(present("size"))
+          expect(yield* judged("auto")).toMatchObject(present(examines ?? "size"))
+          expect(yield* judged("hash")).toMatchObject(present("hash"))
+          // of what nobody has hashed there is nothing to compare with
+          expect(yield* judged("hash", { sha256: null })).toMatchObject(present("size"))
+          expect(yield* far.list(to.target)).toEqual(["a#b?c%20d é.bin"])
+        })
+      )
+
+      if (examines === undefined) return
+
+      it.scopedLive.each(["size", "auto", "hash"] as const)("says that its size is another one: %s", (verify) =>
+        Effect.gen(function* () {
+          const { far, judged, to } = yield* delivered()
+          yield* far.put(to.target, "file.bin", content.subarray(1))
+          expect(yield* judged(verify)).toMatchObject({ status: "changed", differs: "size" })
+        })
+      )
+
+      it.scopedLive("says that its content is another one, of the same size", () =>
+        Effect.gen(function* () {
+          const { far, judged, to } = yield* delivered()
+          yield* far.put(to.target, "file.bin", pattern(content.byteLength, 7))
+          expect(yield* judged("size")).toEqual({ status: "present", by: "size" })
+          expect(yield* judged("hash")).toMatchObject({ status: "changed", differs: "hash" })
+          if (examines === "hash") expect(yield* judged("auto")).toMatchObject({ status: "changed", differs: "hash" })
+        })
+      )
+
+      it.scopedLive("says that it is gone, or that a folder is in its place", () =>
+        Effect.gen(function* () {
+          const { far, judged, to } = yield* delivered()
+          expect(yield* judged("auto", { name: RelPath.make("other.bin") })).toMatchObject({ status: "gone" })
+          if (!capabilities.folders) return
+          expect(yield* judged("hash", { name: RelPath.make("a/b/other.bin") })).toMatchObject({ status: "gone" })
+          yield* far.put(to.target, "folder/below.bin", content)
+          // where there are no folders, there is nothing of that name
+          const found = yield* judged("hash", { name: RelPath.make("folder") })
+          expect(["gone", "changed"]).toContain(found.status)
+        })
+      )
+
+      it.scopedLive("says that the lane is down where nobody answers", () =>
+        Effect.gen(function* () {
+          const { connection, far } = yield* setUp
+          if (far.down === undefined || connection.examine === undefined) return
+          const name = RelPath.make("file.bin")
+          const receipt: Receipt = { bytes: 1, sha256: null, said: "stored", verified: "size", name }
+          const asked = connection.examine({ ...far.down, receipt, verify: "auto", progress: () => undefined })
+          expect((yield* failure(asked))._tag).toBe("LaneDownError")
+        })
+      )
+    })
 
     it.scopedLive("finds out what the target can do, in order, and leaves nothing and touches nothing", () =>
       Effect.gen(function* () {

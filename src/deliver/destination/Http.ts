@@ -19,6 +19,7 @@ import * as Destination from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
 import * as HttpBatch from "./HttpBatch.ts"
 import * as Conflict from "./HttpConflict.ts"
+import { examine } from "./HttpExamine.ts"
 import * as Exchange from "./HttpExchange.ts"
 import { prove } from "./HttpLook.ts"
 import { pathOf, planOf, type Plan } from "./HttpPlan.ts"
@@ -50,7 +51,8 @@ export const make = (options: Options = {}): Effect.Effect<Destination.Destinati
               ? tus.recover(task)
               : Conflict.adopt(exchange, task, pathOf(task.delivery.target, task.secrets)),
           discard: tus.discard,
-          probe: (task) => probe(exchange, task)
+          probe: (task) => probe(exchange, task),
+          examine: (task) => examine(exchange, task)
         }
       })
   })

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 import { Effect, Option } from "effect"
 import type { Verified } from "../../domain/Delivery.ts"
 import { PermanentError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
-import type { Task } from "../Destination.ts"
+import type { ExamineTask, Task } from "../Destination.ts"
 import * as SourceReader from "../SourceReader.ts"
 import * as Exchange from "./HttpExchange.ts"
 import { follow, type Hop } from "./HttpRedirect.ts"
@@ -26,7 +26,7 @@ export const look = (
   path: string
 ): Effect.Effect<Found | undefined, DeliveryError> =>
   Effect.gen(function* () {
-    const { answer, request } = yield* head(exchange, task, path)
+    const { answer, request } = yield* head(exchange, askedOf(task), path)
     if (isMissing(answer)) return undefined
     if (answer.status >= 200 && answer.status < 300) return foundIn(answer)
     if (answer.status !== 405 && answer.status !== 501) return yield* Exchange.refused(request, answer)
@@ -51,7 +51,7 @@ export const prove = (
     const { verify } = task.delivery.target.options
     const proven = provenBy(answer, sent)
     if (proven === "hash" || verify === "auto") return proven
-    const there = yield* head(exchange, task, request.path)
+    const there = yield* head(exchange, askedOf(task), request.path)
     if (isMissing(there.answer)) {
       return yield* new TransientError({
         reason: `${there.request.target.url}: ${request.file ?? "the file"} was sent, but it is not there (${there.answer.said}).`,
@@ -69,28 +69,46 @@ export const prove = (
       return yield* mismatch(task, `${found.size} bytes instead of ${sent.bytes}`)
     }
     if (verify === "hash") {
-      const sha256 = found.sha256 ?? (yield* readBack(exchange, task, request.path))
+      const sha256 = found.sha256 ?? (yield* contentAt(exchange, task, request.path))
       return sha256 === sent.sha256 ? "hash" : yield* mismatch(task, `sha256 ${sha256} instead of ${sent.sha256}`)
     }
     return found.size === null ? yield* unprovable(task, "its answer to HEAD has no Content-Length") : "size"
   })
 
-const head = (exchange: Exchange.Exchange, task: Task, path: string): Effect.Effect<Hop, DeliveryError> =>
-  follow(task.delivery.target, path, (path) => {
-    const request = { ...asking(task, "HEAD", path), headers: { ...identity, "want-repr-digest": "sha-256=1" } }
+/** What is asked about. */
+export interface Asked extends Pick<ExamineTask, "target" | "secrets" | "progress"> {
+  /** The file, for messages. */
+  readonly file: string
+}
+
+const askedOf = ({ delivery, progress, secrets }: Task): Asked => ({
+  target: delivery.target,
+  secrets,
+  progress,
+  file: SourceReader.describe(delivery.generation)
+})
+
+export const head = (exchange: Exchange.Exchange, asked: Asked, path: string): Effect.Effect<Hop, DeliveryError> =>
+  follow(asked.target, path, (path) => {
+    const request = { ...asking(asked, "HEAD", path), headers: { ...identity, "want-repr-digest": "sha-256=1" } }
     return Effect.map(exchange.send(request), (answer) => ({ request, answer }))
   })
 
-const readBack = (exchange: Exchange.Exchange, task: Task, path: string): Effect.Effect<string, DeliveryError> =>
+/** The sha256, in hex, of what is there, read back; or the answer of a server that does not let it be read. */
+export const readBack = (
+  exchange: Exchange.Exchange,
+  asked: Asked,
+  path: string
+): Effect.Effect<string | Exchange.Answer, DeliveryError> =>
   Effect.gen(function* () {
     let digest = createHash("sha256")
-    const { answer, request } = yield* follow(task.delivery.target, path, (path) => {
+    const { answer, request } = yield* follow(asked.target, path, (path) => {
       digest = createHash("sha256")
       const request = {
-        ...asking(task, "GET", path),
+        ...asking(asked, "GET", path),
         headers: identity,
         receive: (chunk: Uint8Array) => {
-          task.progress(chunk.byteLength)
+          asked.progress(chunk.byteLength)
           digest.update(chunk)
         }
       }
@@ -98,8 +116,13 @@ const readBack = (exchange: Exchange.Exchange, task: Task, path: string): Effect
     })
     if (answer.status === 200) return digest.digest("hex")
     if (answer.status >= 500 || answer.status === 429) return yield* Exchange.refused(request, answer)
-    return yield* unprovable(task, `it answers ${answer.said} to GET`)
+    return answer
   })
+
+const contentAt = (exchange: Exchange.Exchange, task: Task, path: string): Effect.Effect<string, DeliveryError> =>
+  Effect.flatMap(readBack(exchange, askedOf(task), path), (read) =>
+    typeof read === "string" ? Effect.succeed(read) : unprovable(task, `it answers ${read.said} to GET`)
+  )
 
 /** The sha256, in hex, of what is there, read back; undefined where it may not be read. */
 export const contentOf = (
@@ -107,21 +130,22 @@ export const contentOf = (
   task: Task,
   path: string
 ): Effect.Effect<string | undefined, DeliveryError> =>
-  Effect.catchTag(readBack(exchange, task, path), "PermanentError", () => Effect.sync(() => undefined))
+  Effect.catchTag(contentAt(exchange, task, path), "PermanentError", () => Effect.sync(() => undefined))
 
 /** As it lies there, not packed for the way. */
 const identity = { "accept-encoding": "identity" }
 
-const asking = (task: Task, method: string, path: string): Exchange.Request => ({
-  target: task.delivery.target,
-  secrets: task.secrets,
+const asking = ({ file, secrets, target }: Asked, method: string, path: string): Exchange.Request => ({
+  target,
+  secrets,
   method,
   path,
-  file: SourceReader.describe(task.delivery.generation),
+  file,
   idempotent: true
 })
 
-const foundIn = (answer: Exchange.Answer): Found => {
+/** In an answer to HEAD. */
+export const foundIn = (answer: Exchange.Answer): Found => {
   const length = answer.header("content-length")
   const modified = Date.parse(answer.header("last-modified") ?? "")
   return {
@@ -131,7 +155,7 @@ const foundIn = (answer: Exchange.Answer): Found => {
   }
 }
 
-const isMissing = (answer: Exchange.Answer): boolean => answer.status === 404 || answer.status === 410
+export const isMissing = (answer: Exchange.Answer): boolean => answer.status === 404 || answer.status === 410
 
 /** `sha-256=:…:` of `Repr-Digest` or `Content-Digest` (RFC 9530), in hex. */
 const digestOf = (answer: Exchange.Answer): string | undefined => {

@@ -123,7 +123,8 @@ export const start = (agent: http.Agent, call: Call, resume: (result: Answer | F
       const whole = outgoing.writableFinished
       settle({
         status,
-        said: `${status} ${incoming.statusMessage || (http.STATUS_CODES[status] ?? "")}`.trim(),
+        // the server's own words for it mean nothing (RFC 9112, 4), and could be anything
+        said: `${status} ${http.STATUS_CODES[status] ?? ""}`.trim(),
         header: (name) => first(incoming.headers[name]),
         body: kept.length === 1 && kept[0] !== undefined ? kept[0] : Buffer.concat(kept),
         whole,

@@ -20,6 +20,7 @@ import {
 import { smallFile } from "../../files/copy.ts"
 import { Files, type Copier, type CopyFault, type CopyJob, type CopyResult } from "../../files/Files.ts"
 import * as Destination from "../Destination.ts"
+import * as LocalExamine from "./LocalExamine.ts"
 import * as LocalProbe from "./LocalProbe.ts"
 
 /**
@@ -33,7 +34,8 @@ const threads = ({ concurrency, sync }: Destination.OpenOptions): number =>
 const batch = 16
 
 export const make = Effect.map(Files, (files): Destination.Destination => {
-  const connect = (copier: Copier, workers: number): Destination.Connection => {
+  const connect = (copier: Copier, workers: number, mount: string): Destination.Connection => {
+    const toJob = jobOn(mount)
     const copy = (task: Destination.Task, job: CopyJob): Effect.Effect<Receipt, DeliveryError> =>
       Effect.flatMap(copier.copy(job, task.progress, limitOf(task)), (result) => conclude(task, result))
 
@@ -67,6 +69,7 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
       },
       deliver: (task) => copy(task, toJob(task)),
       probe: LocalProbe.probe,
+      examine: LocalExamine.examine,
       recover: (task) =>
         copier.recover(toJob(task)).pipe(
           Effect.map(Option.fromNullable),
@@ -79,27 +82,34 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
     protocol: "file",
     worker: "File worker",
     conflicts: ["overwrite", "skip", "rename", "fail", "newer", "backup"],
-    open: (_, options) => Effect.map(files.copier(threads(options)), (copier) => connect(copier, 2 * threads(options)))
+    open: (lane, options) =>
+      Effect.map(files.copier(threads(options)), (copier) =>
+        // a lane is a file system, and is called by where that is mounted
+        connect(copier, 2 * threads(options), lane.slice("file:".length))
+      )
   }
 })
 
 export const layer = Destination.layer(make)
 
-const toJob = ({ delivery, stale, sync, temp }: Destination.Task): CopyJob => ({
-  root: delivery.generation.source,
-  path: delivery.generation.path,
-  stamp: delivery.generation.stamp,
-  target: delivery.target.path,
-  name: delivery.name,
-  temp,
-  stale,
-  conflict: delivery.target.options.conflict,
-  chosen: delivery.chosen,
-  move: delivery.sole,
-  sync,
-  verify: delivery.target.options.verify,
-  names: delivery.target.options.names
-})
+const jobOn =
+  (mount: string) =>
+  ({ delivery, stale, sync, temp }: Destination.Task): CopyJob => ({
+    mount: mount.startsWith("/") ? mount : undefined,
+    root: delivery.generation.source,
+    path: delivery.generation.path,
+    stamp: delivery.generation.stamp,
+    target: delivery.target.path,
+    name: delivery.name,
+    temp,
+    stale,
+    conflict: delivery.target.options.conflict,
+    chosen: delivery.chosen,
+    move: delivery.sole,
+    sync,
+    verify: delivery.target.options.verify,
+    names: delivery.target.options.names
+  })
 
 /** A copy by the kernel can't be slowed down any more once it is begun, so that a later limit is for the next one. */
 const limitOf = ({ pace }: Destination.Task): Destination.Pace | undefined =>

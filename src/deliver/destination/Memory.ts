@@ -2,12 +2,14 @@
  * A destination in memory, for tests and for trying things out: it keeps whole files by their location, and can be
  * told to fail.
  */
+import { createHash } from "node:crypto"
 import { Effect, Exit, type Layer, Option } from "effect"
 import type { Receipt } from "../../domain/Delivery.ts"
 import { PermanentError, SkippedError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
 import { location } from "../../domain/Target.ts"
 import * as Destination from "../Destination.ts"
+import { wantsHash } from "../Examine.ts"
 import * as SourceReader from "../SourceReader.ts"
 
 export interface Options {
@@ -134,6 +136,24 @@ export const make = (options: Options = {}): Memory => {
                   name: chosen
                 })
               : Option.none()
+          }),
+        examine: (task) =>
+          Effect.suspend(() => {
+            const { receipt, target } = task
+            const failure = failures.shift()
+            if (failure !== undefined) return Effect.fail(failure)
+            const there = files.get(location(target, receipt.name))
+            return Effect.succeed<Destination.Examination>(
+              there === undefined
+                ? { _tag: "Nothing" }
+                : {
+                    _tag: "File",
+                    size: there.byteLength,
+                    sha256: wantsHash(task, there.byteLength)
+                      ? createHash("sha256").update(there).digest("hex")
+                      : undefined
+                  }
+            )
           })
       })
   }

@@ -37,6 +37,7 @@ import * as Exchange from "./HttpExchange.ts"
 import * as Client from "./S3Client.ts"
 import * as S3Credentials from "./S3Credentials.ts"
 import { isUnsupported } from "./S3Error.ts"
+import { examine } from "./S3Examine.ts"
 import * as Multipart from "./S3Multipart.ts"
 import { adopted, commit, keyOf, maxKey, pickName, type Claimed, type Pick } from "./S3Naming.ts"
 import { probe } from "./S3Probe.ts"
@@ -89,7 +90,8 @@ const openLane = (
       deliver: (task) => deliver(lane, task),
       recover: (task) => recover(lane, task),
       discard: (task) => discard(lane, task),
-      probe: (task) => probe(bucketOf(task.target, task.secrets), keyOf(task.target, task.temp), task)
+      probe: (task) => probe(bucketOf(task.target, task.secrets), keyOf(task.target, task.temp), task),
+      examine: (task) => examine(bucketOf(task.target, task.secrets), task)
     }
   })
 

@@ -41,6 +41,7 @@ const capabilities: Capabilities = {
   adopts: "chosen",
   hashes: true,
   verifies: { auto: "size", size: "size", hash: "hash" },
+  examines: "size",
   resumes: "temp",
   paces: true,
   mtime: 1000
@@ -81,7 +82,13 @@ destinationContract({
 
 destinationContract({
   name: "ftp, with MLST, HASH and names that fold",
-  capabilities: { ...capabilities, folds: true, verifies: { auto: "hash", size: "size", hash: "hash" }, adopts: "any" },
+  capabilities: {
+    ...capabilities,
+    folds: true,
+    verifies: { auto: "hash", size: "size", hash: "hash" },
+    examines: "hash",
+    adopts: "any"
+  },
   make: scripted({
     features: ["MLST Type*;Size*;Modify*;", "HASH SHA-1;SHA-256*", "RANG STREAM"],
     folds: true,

@@ -61,7 +61,15 @@ destinationContract({
 
 destinationContract({
   name: "http, the bare body",
-  capabilities: { ...common, batches: true, adopts: "chosen", folders: true, bytes: true, lineBreaks: true },
+  capabilities: {
+    ...common,
+    examines: "size",
+    batches: true,
+    adopts: "chosen",
+    folders: true,
+    bytes: true,
+    lineBreaks: true
+  },
   make: farSide("raw")
 })
 

@@ -24,7 +24,8 @@ const over = (name: string, files: Layer.Layer<Files>, skip?: string): Subject =
     streams: false,
     temps: true,
     adopts: "any",
-    hashes: true
+    hashes: true,
+    examines: "hash"
   },
   make: Effect.gen(function* () {
     const root = yield* Effect.acquireRelease(

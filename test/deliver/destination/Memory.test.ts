@@ -13,7 +13,8 @@ destinationContract({
     streams: true,
     temps: false,
     adopts: "chosen",
-    hashes: true
+    hashes: true,
+    examines: "hash"
   },
   make: Effect.sync(() => {
     const memory = Memory.make()

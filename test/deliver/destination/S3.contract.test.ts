@@ -17,6 +17,7 @@ const capabilities: Capabilities = {
   hashes: true,
   // by the md5 in an ETag at the least, or by reading back the first
   verifies: { auto: "hash", size: "hash", hash: "hash" },
+  examines: "size",
   paces: true
 }
 
@@ -70,6 +71,7 @@ for (const [name, manners] of [
     capabilities: {
       ...capabilities,
       mtime: 1,
+      ...(name === "all that is new" ? { examines: "hash" } : {}),
       // without a hash it can't tell what is there from what was sent
       ...(name === "no hash of any kind" ? { adopts: "nothing" } : { resumes: "own" })
     },

@@ -16,6 +16,7 @@ const capabilities: Capabilities = {
   adopts: "chosen",
   hashes: true,
   verifies: { auto: "size", size: "size", hash: "hash" },
+  examines: "size",
   resumes: "temp",
   paces: true,
   mtime: 1000
@@ -117,6 +118,11 @@ destinationContract({
 
 destinationContract({
   name: "sftp, a server with check-file that keeps no order",
-  capabilities: { ...capabilities, adopts: "any", verifies: { auto: "hash", size: "size", hash: "hash" } },
+  capabilities: {
+    ...capabilities,
+    adopts: "any",
+    verifies: { auto: "hash", size: "size", hash: "hash" },
+    examines: "hash"
+  },
   make: scripted({ extensions: ["posix-rename@openssh.com", "fsync@openssh.com", "check-file"], disorderly: true })
 })

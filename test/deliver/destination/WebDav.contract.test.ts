@@ -46,6 +46,7 @@ const capabilities = {
   adopts: "chosen",
   hashes: true,
   verifies: { auto: "size", size: "size", hash: "hash" },
+  examines: "size",
   paces: true
 } as const
 
