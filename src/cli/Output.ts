@@ -52,8 +52,9 @@ export const table = (
   aligned = onTerminal("stdout")
 ): Effect.Effect<void> => {
   if (rows.length === 0) return Effect.void
-  if (!aligned) return line(rows.map((row) => row.join("\t")).join("\n"))
-  const all = [header, ...rows]
+  const cells = rows.map((row) => row.map(inert))
+  if (!aligned) return line(cells.map((row) => row.join("\t")).join("\n"))
+  const all = [header, ...cells]
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)))
   return line(
     all
@@ -66,6 +67,14 @@ export const table = (
       .join("\n")
   )
 }
+
+/** A log entry that others have stored may have any text in it: no cell ends its line or moves the cursor. */
+const inert = (cell: string): string =>
+  cell.replace(
+    // oxlint-disable-next-line no-control-regex
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (char) => `\\u{${char.charCodeAt(0).toString(16)}}`
+  )
 
 let current = ""
 

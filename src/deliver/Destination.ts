@@ -9,8 +9,9 @@ import { Context, Effect, HashMap, Layer, Option, Ref, type Exit, type Scope } f
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import type { DeliveryError } from "../domain/DeliveryError.ts"
 import type { Secrets } from "../domain/Settings.ts"
-import type { Conflict, Target } from "../domain/Target.ts"
+import type { Conflict, Target, Verify } from "../domain/Target.ts"
 import type { RelPath } from "../domain/RelPath.ts"
+import { discreet } from "./Discreet.ts"
 
 /** One attempt at one delivery. */
 export interface Task {
@@ -95,6 +96,35 @@ export interface ProbeTask {
   readonly temp: string
 }
 
+/** A receipt that is taken back to where it is from. */
+export interface ExamineTask {
+  readonly target: Target
+  readonly secrets: Secrets
+  readonly receipt: Receipt
+  /**
+   * How close it is looked at: `size`; `auto`, its hash as well where that costs no traffic; `hash`, which reads it back
+   * where the hash can't be had otherwise.
+   */
+  readonly verify: Verify
+  /** Tells the watchdog that it goes on. Cheap; call it per chunk. */
+  readonly progress: (bytes: number) => void
+}
+
+/** What is at the place of a receipt. */
+export type Examination =
+  | { readonly _tag: "Nothing" }
+  /** Something, and no file: "a folder". */
+  | { readonly _tag: "Other"; readonly what: string }
+  | {
+      readonly _tag: "File"
+      /** Bytes; null where the far side does not tell. */
+      readonly size: number | null
+      /** Hex; undefined where it was not asked for, or can't be had. */
+      readonly sha256: string | undefined
+    }
+  /** It can't be asked, whatever is tried: no failure. Why, as a sentence. */
+  | { readonly _tag: "Unverifiable"; readonly reason: string }
+
 /** What a destination gives a lane to work with, for as long as the lane's scope is open. */
 export interface Connection {
   /**
@@ -118,6 +148,11 @@ export interface Connection {
    * finding; the findings come in the order in which they are listed there.
    */
   readonly probe?: (task: ProbeTask) => Effect.Effect<ReadonlyArray<Finding>>
+  /**
+   * Goes back to where a file was delivered and says what is there now. Reads only. What keeps it from being asked is a
+   * failure, as for {@link deliver}. Without it, nothing of this destination can be verified later.
+   */
+  readonly examine?: (task: ExamineTask) => Effect.Effect<Examination, DeliveryError>
   /**
    * Several attempts at once, for a destination whose attempts are so short that the hand-over costs as much: first
    * attempts only, with nothing to look for or to clear away. One exit for each task, in their order; undefined: it was
@@ -174,10 +209,12 @@ export const layerRegistry: Layer.Layer<Destinations> = Layer.effect(
   Effect.gen(function* () {
     const schemes = yield* Ref.make(HashMap.empty<string, Destination>())
     return {
-      register: (destination: Destination) =>
-        Ref.update(schemes, (map) =>
-          destination.schemes.reduce((acc, scheme) => HashMap.set(acc, scheme, destination), map)
-        ),
+      register: (destination: Destination) => {
+        const registered = discreet(destination)
+        return Ref.update(schemes, (map) =>
+          destination.schemes.reduce((acc, scheme) => HashMap.set(acc, scheme, registered), map)
+        )
+      },
       get: (scheme: string) => Effect.map(Ref.get(schemes), HashMap.get(scheme)),
       all: Effect.map(Ref.get(schemes), (map) => Array.from(new Set(HashMap.values(map))))
     }

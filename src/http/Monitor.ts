@@ -40,14 +40,24 @@ export const layer: Layer.Layer<Monitor, never, CurrentSettings | Reload | Dispa
         Effect.sync(() => createServer()),
         (server) => Effect.sync(() => server.close())
       )
+      // whoever said something last stands at the end
       const sockets = new Set<Socket>()
       yield* Effect.addFinalizer(() => Effect.sync(() => sockets.forEach((socket) => socket.destroy())))
       server.on("connection", (socket) => {
         sockets.add(socket)
         socket.on("close", () => sockets.delete(socket))
         socket.on("error", () => socket.destroy())
-        if (sockets.size > maxConnections) socket.end("Too many connections.\n")
-        else converse(socket, (line, done) => runFork(Effect.map(run(line), done)))
+        socket.on("data", () => {
+          if (sockets.delete(socket)) sockets.add(socket)
+        })
+        if (sockets.size > maxConnections) {
+          for (const silent of sockets) {
+            sockets.delete(silent)
+            end(silent, "\nToo many connections. Bye.\n")
+            break
+          }
+        }
+        converse(socket, (line, done) => runFork(Effect.map(run(line), done)))
       })
       return yield* listen(server, monitor).pipe(
         Effect.map((port) => Monitor.of({ port: Option.some(port) })),
@@ -85,6 +95,13 @@ const listen = (
     })
   })
 
+/** The last words. A client that does not hang up, or never reads, is not waited for. */
+const end = (socket: Socket, words: string): void => {
+  if (socket.writableEnded) return
+  socket.end(words, () => socket.destroy())
+  setTimeout(() => socket.destroy(), 1_000).unref()
+}
+
 /** Reads lines, one command after the other; what is too long or too much ends the conversation. */
 const converse = (socket: Socket, run: (line: string, done: (answer: Option.Option<string>) => void) => void): void => {
   let rest = ""
@@ -92,32 +109,47 @@ const converse = (socket: Socket, run: (line: string, done: (answer: Option.Opti
   const lines: Array<string> = []
 
   const next = (): void => {
-    if (busy || socket.destroyed) return
+    if (busy || socket.writableEnded) return
     const line = lines.shift()
     if (line === undefined) return
     busy = true
     run(line, (answer) => {
       busy = false
+      if (socket.writableEnded) return
       if (Option.isNone(answer)) {
-        socket.end("Bye.\n")
+        end(socket, "Bye.\n")
         return
       }
-      socket.write(answer.value + prompt)
-      next()
+      // who does not read is not answered either, so that no answers pile up
+      if (socket.write(answer.value + prompt)) next()
+      else {
+        busy = true
+        socket.once("drain", () => {
+          busy = false
+          next()
+        })
+      }
     })
   }
 
   socket.setEncoding("utf8")
-  socket.setTimeout(idle, () => socket.end("\nNothing was asked for ten minutes. Bye.\n"))
+  socket.setTimeout(idle, () => end(socket, "\nNothing was asked for ten minutes. Bye.\n"))
   socket.write(`filedispatch. "help" lists the commands.\n${prompt}`)
   socket.on("data", (chunk) => {
+    if (socket.writableEnded) return
     const parts = (rest + String(chunk)).split("\n")
     rest = parts.pop() ?? ""
     lines.push(...parts)
     if (rest.length > maxLine || lines.length > maxQueued || lines.some((line) => line.length > maxLine)) {
       lines.length = 0
       rest = ""
-      socket.end("That is too much. Bye.\n")
+      end(socket, "That is too much. Bye.\n")
+      return
+    }
+    // a page in a browser can make it send these, and some browsers show whatever comes back
+    if (lines.some((line) => /^[A-Z]+ \S+ HTTP\/\d/.test(line))) {
+      lines.length = 0
+      end(socket, "This is no HTTP server. Bye.\n")
       return
     }
     next()
@@ -157,7 +189,19 @@ const makeCommands = Effect.gen(function* () {
 
   const sources = Effect.map(intake.status, (all) =>
     table(
-      ["SOURCE", "HEALTH", "SETTLING", "WAITING", "ACCEPTED", "UNMATCHED", "LAST SCAN", "PATH", "REASON"],
+      [
+        "SOURCE",
+        "HEALTH",
+        "SETTLING",
+        "WAITING",
+        "ACCEPTED",
+        "UNMATCHED",
+        "MISSED",
+        "LAST SCAN",
+        "LAST EVENT",
+        "PATH",
+        "REASON"
+      ],
       all.map((source) => [
         source.name,
         source.health,
@@ -165,7 +209,9 @@ const makeCommands = Effect.gen(function* () {
         source.waiting,
         source.accepted,
         source.unmatched,
+        source.missed,
         source.lastScan === null ? "never" : new Date(source.lastScan).toISOString(),
+        source.lastEvent === null ? "never" : new Date(source.lastEvent).toISOString(),
         source.path,
         source.reason ?? ""
       ])

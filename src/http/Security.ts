@@ -2,10 +2,11 @@
  * Who may ask what, before anything else looks at a request.
  *
  * A web page anywhere can make its reader's browser send requests to this machine. So the Host header must be one that
- * is served here (a name that an attacker points at 127.0.0.1 is not), writes from another origin are refused, and off
+ * is served here (a name that an attacker points at 127.0.0.1 is not), of another origin only a link is followed, and off
  * loopback every request needs the token. Answers say that they are nobody else's, and bodies are bounded.
  */
 import { HttpIncomingMessage, type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Option, Redacted, SubscriptionRef } from "effect"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { BlockList, isIP } from "node:net"
@@ -26,6 +27,8 @@ export const isLoopback = (host: string): boolean => {
 export const secure = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R | CurrentSettings> =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
+    // of many requests in one packet the rest still comes when the connection is gone; nobody waits for the answer
+    if (NodeHttpServerRequest.toIncomingMessage(request).socket.destroyed) return HttpServerResponse.empty()
     const { http } = yield* Effect.flatMap(CurrentSettings, SubscriptionRef.get)
     const refused =
       refuseHost(request, http.host) ?? refuseOrigin(request) ?? refuseToken(request, http.token) ?? refuseBody(request)
@@ -43,7 +46,8 @@ loopback.addAddress("::1", "ipv6")
 /** What needs no token: it says nothing about the files. */
 const open = new Set(["/", "/healthz", "/readyz"])
 
-const carefulHeaders = {
+/** On every answer: it is what it says it is, belongs in no other page, loads nothing, and is kept nowhere. */
+export const carefulHeaders = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
   "content-security-policy":
@@ -57,12 +61,14 @@ const carefulHeaders = {
 const refuseHost = (request: Request, configured: string): Refusal => {
   const host = request.headers["host"]
   if (host === undefined) return failure(400, "the Host header is missing")
-  const name = hostName(host)
-  return name !== undefined && isServed(name, configured)
+  // a target may be a whole URL, and then says whom it is for as well
+  const other = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(request.originalUrl)?.[1]
+  const foreign = [other ?? host, host].find((text) => !isServed(hostName(text), configured))
+  return foreign === undefined
     ? undefined
     : failure(
         421,
-        `this server does not answer for ${JSON.stringify(host.slice(0, 200))}: use the address it listens on`
+        `this server does not answer for ${JSON.stringify(foreign.slice(0, 200))}: use the address it listens on`
       )
 }
 
@@ -70,7 +76,8 @@ const refuseHost = (request: Request, configured: string): Refusal => {
 const hostName = (host: string): string | undefined =>
   /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/.exec(host.toLowerCase())?.[1]?.replace(/^\[(.*)\]$/, "$1")
 
-const isServed = (name: string, configured: string): boolean => {
+const isServed = (name: string | undefined, configured: string): boolean => {
+  if (name === undefined) return false
   if (name === configured.toLowerCase().replace(/^\[(.*)\]$/, "$1")) return true
   if (isLoopback(configured)) return isLoopback(name)
   if (configured !== "0.0.0.0" && configured !== "::") return false
@@ -81,15 +88,17 @@ const isOwnAddress = (name: string): boolean =>
   isIP(name) !== 0 &&
   Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === name) === true)
 
+/** A browser says whence a request comes. Others say nothing, and are no page's tool. */
 const refuseOrigin = (request: Request): Refusal => {
-  if (request.method === "GET" || request.method === "HEAD" || request.method === "OPTIONS") return undefined
-  const { host, origin, "sec-fetch-site": site } = request.headers
+  const { host, origin, "sec-fetch-mode": mode, "sec-fetch-site": site } = request.headers
   const foreign =
     origin === undefined ? site !== undefined && site !== "same-origin" && site !== "none" : hostOf(origin) !== host
-  return foreign
+  // a link, whose answer only its reader sees
+  const followed = request.method === "GET" && origin === undefined && mode === "navigate"
+  return foreign && !followed
     ? failure(
         403,
-        `a page of another origin${origin === undefined ? "" : ` (${origin.slice(0, 200)})`} can't change anything here`
+        `a page of another origin${origin === undefined ? "" : ` (${origin.slice(0, 200)})`} can't ask for anything here`
       )
     : undefined
 }

@@ -9,14 +9,16 @@ import type { Duplex } from "node:stream"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
 import { Api } from "./Api.ts"
 import * as ConfigHandlers from "./ConfigHandlers.ts"
+import * as Connections from "./Connections.ts"
 import * as DeliveriesHandlers from "./DeliveriesHandlers.ts"
 import { answerFailures } from "./failures.ts"
 import * as HealthHandlers from "./HealthHandlers.ts"
 import { ListenError, listenError } from "./Listen.ts"
 import * as LogsHandlers from "./LogsHandlers.ts"
 import * as RoutingHandlers from "./RoutingHandlers.ts"
-import { isLoopback, secure } from "./Security.ts"
+import { carefulHeaders, isLoopback, secure } from "./Security.ts"
 import * as SystemHandlers from "./SystemHandlers.ts"
+import * as UndoHandlers from "./UndoHandlers.ts"
 
 /** Why the server could not start. */
 export type ServerError = ListenError
@@ -67,6 +69,7 @@ export const layer = HttpApiBuilder.serve().pipe(
   Layer.provide([
     LogsHandlers.layer,
     DeliveriesHandlers.layer,
+    UndoHandlers.layer,
     HealthHandlers.layer,
     ConfigHandlers.layer,
     RoutingHandlers.layer,
@@ -79,17 +82,27 @@ export const layer = HttpApiBuilder.serve().pipe(
   Layer.provide(NodeHttpServer.layerContext)
 )
 
-/** Every size and time is bounded: slow or greedy clients are cut off. */
+/** Every size and time is bounded: slow or greedy clients are cut off. What can be read in two ways is not read. */
 const makeServer = (): Server => {
   const server = createServer({
     maxHeaderSize: 16 * 1024,
     headersTimeout: 10_000,
     requestTimeout: 30_000,
     keepAliveTimeout: 5_000,
-    connectionsCheckingInterval: 5_000
+    connectionsCheckingInterval: 5_000,
+    // a second Host or token makes one that is neither, where the first would win by default
+    joinDuplicateHeaders: true,
+    // its answer would have none of our headers: Security asks for it
+    requireHostHeader: false
   })
-  server.maxConnections = 256
+  // the size bounds it; beyond a number the rest would be dropped in silence
+  server.maxHeadersCount = 0
+  Connections.bound(server)
   server.on("clientError", (error: Error & { readonly code?: string }, socket) => refuse(error.code ?? "", socket))
+  server.on("checkExpectation", (_request, response) => {
+    const body = JSON.stringify({ detail: "the only Expect that is understood is 100-continue" })
+    response.writeHead(417, { ...carefulHeaders, "content-type": "application/json", connection: "close" }).end(body)
+  })
   return server
 }
 
@@ -102,13 +115,20 @@ const refuse = (code: string, socket: Duplex): void => {
   const [status, detail] =
     code === "HPE_HEADER_OVERFLOW"
       ? ["431 Request Header Fields Too Large", "the headers are too large: 16 KiB at most"]
-      : code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? ["408 Request Timeout", "the request took too long to arrive"]
-        : ["400 Bad Request", "that is not a valid HTTP request"]
+      : code === "HPE_CHUNK_EXTENSIONS_OVERFLOW"
+        ? ["413 Payload Too Large", "the extensions of the body's chunks are too large"]
+        : code === "ERR_HTTP_REQUEST_TIMEOUT"
+          ? ["408 Request Timeout", "the request took too long to arrive"]
+          : ["400 Bad Request", "that is not a valid HTTP request"]
   const body = JSON.stringify({ detail })
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-  )
+  const headers = {
+    ...carefulHeaders,
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    connection: "close"
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${status}\r\n${lines.join("")}\r\n${body}`, () => socket.destroy())
 }
 
 /** No new requests; those under way have some time. */

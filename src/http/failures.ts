@@ -43,18 +43,24 @@ const errors = [BadRequest, Unauthorized, NotFound, Conflict, Failed, NotReady]
 const hasDetail = (error: unknown): error is { readonly status: number; readonly detail: string } =>
   typeof error === "object" && error !== null && "status" in error && "detail" in error
 
-const describeIssues = (issues: HttpApiError.HttpApiDecodeError["issues"]): string =>
-  issues
-    .map(({ message, path }) => {
-      const where = path.map(String).join(".")
-      const allowed = /^is unexpected, expected: (.*)$/s.exec(message)?.[1]
-      const what =
-        allowed === undefined
-          ? message
-          : `is not known here; known are ${allowed.replaceAll('"', "").replaceAll(" | ", ", ")}`
-      return where === "" ? `the request: ${what}` : `${where} ${what}`
-    })
-    .join("; ")
+const describeIssues = (issues: HttpApiError.HttpApiDecodeError["issues"]): string => {
+  const texts = issues.slice(0, maxIssues).map(({ message, path }) => {
+    const where = short(path.map(String).join("."))
+    const allowed = /^is unexpected, expected: (.*)$/s.exec(message)?.[1]
+    const what =
+      allowed === undefined
+        ? short(message)
+        : `is not known here; known are ${allowed.replaceAll('"', "").replaceAll(" | ", ", ")}`
+    return where === "" ? `the request: ${what}` : `${where} ${what}`
+  })
+  const more = issues.length - texts.length
+  return [...texts, ...(more === 0 ? [] : [`and ${more} more`])].join("; ")
+}
+
+/** What was sent comes back in the answer: a beginning of it. */
+const short = (text: string): string => (text.length > maxText ? `${text.slice(0, maxText)}…` : text)
+const maxIssues = 20
+const maxText = 500
 
 const describeBody = (cause: unknown): HttpServerResponse.HttpServerResponse => {
   if (cause instanceof SyntaxError) return failure(400, `the body is not valid JSON: ${cause.message}`)

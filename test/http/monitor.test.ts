@@ -79,7 +79,7 @@ describe("Monitor", () => {
       // what a server said can't move the reader's cursor
       expect(shown[1]).toMatch(/^ftp:\/\/user@host:21 +down +1\/4 +3 +5 +6 +no\ufffd\[2J\ufffdroute$/)
       expect((yield* ask("  SOURCES \r")).split("\n")[1]).toMatch(
-        /^inbox +events +2 +3 +7 +1 +1970-01-01T00:00:05.000Z +\/inbox$/
+        /^inbox +events +2 +3 +7 +1 +4 +1970-01-01T00:00:05.000Z +1970-01-01T00:00:06.000Z +\/inbox$/
       )
     }).pipe(Effect.provide(monitor))
   )
@@ -143,7 +143,7 @@ describe("Monitor", () => {
     }).pipe(Effect.provide(monitor))
   )
 
-  it.scopedLive("ends a conversation that is too much, and refuses one too many", () =>
+  it.scopedLive("ends a conversation that is too much, and one too many: that which was silent for longest", () =>
     Effect.gen(function* () {
       const long = yield* conversation
       long.socket.write("x".repeat(2_000))
@@ -152,8 +152,19 @@ describe("Monitor", () => {
       many.socket.write("help\n".repeat(1_000))
       expect(yield* many.end).toContain("That is too much. Bye.\n")
       const at = yield* port
-      for (let n = 0; n < 8; n += 1) yield* conversation
-      expect(yield* Effect.flatMap(open(at), ({ end }) => end)).toBe("Too many connections.\n")
+      const silent = yield* conversation
+      for (let n = 0; n < 7; n += 1) yield* conversation
+      const { socket } = yield* open(at)
+      expect(yield* silent.end).toContain("Too many connections. Bye.\n")
+      expect(socket.destroyed).toBe(false)
+    }).pipe(Effect.provide(monitor))
+  )
+
+  it.scopedLive("is no HTTP server", () =>
+    Effect.gen(function* () {
+      const { end, socket } = yield* conversation
+      socket.write("POST / HTTP/1.1\r\nHost: localhost\r\n\r\ndeliveries\n")
+      expect(yield* end).toBe("This is no HTTP server. Bye.\n")
     }).pipe(Effect.provide(monitor))
   )
 

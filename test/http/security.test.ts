@@ -217,6 +217,7 @@ describe("failures of the program", () => {
       query: () => stats,
       get: () => stats,
       remove: () => stats,
+      undone: () => stats,
       stats: () => stats,
       prune: () => stats
     })
