@@ -160,7 +160,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     let crowded = false
     /** The feeder waits for new work. */
     let exhausted = false
+    /** `probe`: in milliseconds by {@link monotonic}. */
     let down: { readonly reason: string; readonly failures: number; readonly probe: number } | undefined
+    /** Milliseconds by a clock that nobody sets. */
+    const monotonic = () => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
     let delivered = 0
     let failed = 0
 
@@ -193,8 +196,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     /** By turns with one that was not blocked, and with one that was: none of them may stand in the way of all others. */
     const probe = (until: { readonly probe: number; readonly failures: number }) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
-        yield* up.await.pipe(Effect.timeoutOption(Math.max(20, until.probe - now)))
+        yield* up.await.pipe(Effect.timeoutOption(Math.max(20, until.probe - monotonic())))
         if (down === undefined || draining) return
         yield* bell.close
         const [fresh] = until.failures % 2 === 1 ? yield* claim(1, 0) : []
@@ -590,13 +592,14 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
 
     const broken = (error: LaneDownError, now: number) =>
       Effect.gen(function* () {
+        const at = monotonic()
         // those that were under way when it broke tell nothing new
-        if (down !== undefined && now < down.probe) return down.probe
+        if (down !== undefined && at < down.probe) return now + down.probe - at
         const failures = (down?.failures ?? 0) + 1
         const delay = Option.getOrElse(yield* delayAfter(probes, failures, now), () => 60_000)
         const wait = Math.max(delay, error.retryAfter ?? 0)
         if (down === undefined) yield* Effect.logWarning(`Lane ${lane} is down: ${error.reason}`)
-        down = { reason: error.reason, failures, probe: now + wait }
+        down = { reason: error.reason, failures, probe: at + wait }
         yield* up.close
         yield* bell.open
         yield* roomy.open
@@ -619,7 +622,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
 
     const watch = Effect.gen(function* () {
       yield* Effect.sleep("1 second")
-      const now = yield* Clock.currentTimeMillis
+      const now = monotonic()
       yield* widen
       for (const entry of attempts.values()) {
         const { beats, sending } = entry
@@ -669,7 +672,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         lane,
         health: down === undefined ? ("up" as const) : ("down" as const),
         reason: down?.reason ?? null,
-        probe: down?.probe ?? null,
+        probe: down === undefined ? null : clock.unsafeCurrentTimeMillis() + down.probe - monotonic(),
         concurrency,
         limit: width.limit(),
         queued: Math.max(0, queued) + lined,
@@ -691,7 +694,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         }),
       probe: Effect.suspend(() => {
         if (down === undefined) return Effect.void
-        down = { ...down, probe: 0 }
+        down = { ...down, probe: -Infinity }
         return Effect.ignoreLogged(journal.unblock(lane)).pipe(Effect.zipRight(up.open), Effect.zipRight(bell.open))
       }),
       drain: Effect.gen(function* () {

@@ -9,6 +9,7 @@ import { identityOf as fileIdentity } from "../files/disposeExpired.ts"
 import type { Files, Moved } from "../files/Files.ts"
 import type { Archived, Journal, JournalError } from "../store/Journal.ts"
 import type { GenerationId } from "../domain/Generation.ts"
+import * as Leap from "./Leap.ts"
 
 const startDelay = Duration.seconds(10)
 const interval = Duration.hours(1)
@@ -37,7 +38,10 @@ type FilesService = Context.Tag.Service<typeof Files>
 type JournalService = Context.Tag.Service<typeof Journal>
 
 export const run = (files: FilesService, journal: JournalService, sync: boolean): Effect.Effect<never> =>
-  Effect.forever(Effect.zipRight(sweep(files, journal, sync), Effect.sleep(interval))).pipe(Effect.delay(startDelay))
+  Effect.flatMap(Leap.make("archived files are not removed"), (leapt) => {
+    const trusted = Effect.flatMap(leapt, (yes) => (yes ? Effect.void : sweep(files, journal, sync)))
+    return Effect.forever(Effect.zipRight(trusted, Effect.sleep(interval))).pipe(Effect.delay(startDelay))
+  })
 
 /** All whose time is over now. */
 export const sweep = (files: FilesService, journal: JournalService, sync: boolean): Effect.Effect<void> =>

@@ -37,7 +37,7 @@ export const transitions: { readonly [State in DeliveryState]: ReadonlyArray<Del
   AMBIGUOUS: ["SENDING", "PUBLISHING"],
   SKIPPED: ["SENDING", "PUBLISHING"],
   SUPERSEDED: ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"],
-  CANCELLED: ["PENDING", "RETRY_WAIT", "BLOCKED", "DEAD", "AMBIGUOUS"]
+  CANCELLED: ["PENDING", "RETRY_WAIT", "BLOCKED", "DELIVERED", "DEAD", "AMBIGUOUS"]
 }
 
 /** States in which nothing more happens by itself. */
@@ -106,6 +106,8 @@ export const Delivery = Schema.Struct({
   /** Whether the process died during an attempt, so that its traces must be looked for first. */
   interrupted: Schema.Boolean,
   receipt: Schema.NullOr(Receipt),
+  /** When its file was put back in its source, if it was. One whose result was taken back is CANCELLED then. */
+  undone: Schema.optionalWith(Schema.Number, { exact: true }),
   created: Schema.Number,
   updated: Schema.Number
 })

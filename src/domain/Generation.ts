@@ -26,9 +26,15 @@ export const stamp = (stat: {
   readonly ctimeNs: bigint
 }): Stamp => brandStamp(`${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`)
 
-/** Whether two stamps belong to the same inode with the same content times, whatever renames or chmods happened. */
+/**
+ * Whether two stamps belong to the same inode with the same content times, whatever renames or chmods happened. The
+ * device does not count: it has another number after some restarts, and whenever some file systems are mounted again.
+ */
 export const sameContent = (left: string, right: string): boolean =>
-  left.slice(0, left.lastIndexOf(":")) === right.slice(0, right.lastIndexOf(":"))
+  left.slice(left.indexOf(":"), left.lastIndexOf(":")) === right.slice(right.indexOf(":"), right.lastIndexOf(":"))
+
+/** What is left of a stamp where the file system may have been mounted again; see {@link sameContent}. */
+export const withoutDevice = (stamp: string): string => stamp.slice(stamp.indexOf(":"))
 
 /** A regular file as a scan or a look at one path found it. Sizes in bytes, times in milliseconds since the epoch. */
 export interface Found {

@@ -45,7 +45,9 @@ export const LogEntry = Schema.Struct({
   route: Schema.NullOr(Schema.String),
   attempts: Schema.NullOr(Schema.Int),
   duration_ms: Schema.NullOr(Schema.Number),
-  delivery: Schema.NullOr(Schema.Int)
+  delivery: Schema.NullOr(Schema.Int),
+  /** When the file was put back in its source; left out where it was not. */
+  undone: Schema.optionalWith(isoDate, { exact: true })
 })
 export interface LogEntry extends Schema.Schema.Type<typeof LogEntry> {}
 

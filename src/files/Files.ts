@@ -45,6 +45,8 @@ export interface CopyJob {
   readonly stamp: Stamp
   /** Where it goes: directory and path below it. */
   readonly target: string
+  /** The mount point of the file system that it is meant to go to; undefined where any will do. */
+  readonly mount?: string | undefined
   readonly name: RelPath
   readonly temp: string
   readonly stale: ReadonlyArray<string>
@@ -106,6 +108,8 @@ export interface DisposeResult {
   readonly moved: Moved | null
   /** What could not be done with the marker, for people. */
   readonly warning: string | null
+  /** What the note tells of may pass: it is worth another try. */
+  readonly later?: boolean
 }
 
 /** An archived file whose time is over. */
@@ -116,6 +120,54 @@ export interface Expired {
   /** The directory around it, absolute, that stays, and without which nothing can be said. */
   readonly root: string
 }
+
+/** A file that was made of a source file, by what it is known again. Numbers are decimal, times in nanoseconds. */
+export interface UndoPlace {
+  /** Absolute, in the form of RelPath. */
+  readonly path: string
+  /** Null where that is not known; so with the others. */
+  readonly size: string | null
+  readonly ino: string | null
+  readonly mtime: string | null
+  readonly sha256: string | null
+}
+
+/** A file that is to be put back in its source. */
+export interface UndoJob {
+  /** Where it goes: the source's directory, and the path below it. */
+  readonly root: string
+  readonly path: RelPath
+  /** Of the generation that was sent; temp names are made from it. */
+  readonly stamp: Stamp
+  /** Where it is. */
+  readonly from: UndoPlace
+  /** Its marker, and where that goes below the source; null where there is none to put back. */
+  readonly marker: { readonly from: UndoPlace; readonly path: RelPath } | null
+  /** Other results, which are removed once the file is back. */
+  readonly others: ReadonlyArray<UndoPlace>
+  readonly sync: boolean
+  /** Whether it may have been begun by a process that was killed. */
+  readonly resumed: boolean
+}
+
+/** Why it would be refused, as the end of a sentence; or what the file is that would be put back. */
+export type UndoCheck =
+  { readonly reason: string; readonly stamp: null } | { readonly reason: null; readonly stamp: Stamp }
+
+export type UndoResult =
+  | {
+      readonly _tag: "Restored"
+      /** As it lies in its source; null where it is another file, or none, by now. */
+      readonly stamp: Stamp | null
+      /** Those of `others` that are left where they are, and why. */
+      readonly left: ReadonlyArray<{ readonly place: number; readonly reason: string }>
+      /** What could not be done with the marker. */
+      readonly warning: string | null
+    }
+  /** All is as it was. */
+  | { readonly _tag: "Refused"; readonly reason: string }
+  /** It could neither be done nor left: it is to be called again. */
+  | { readonly _tag: "Stuck"; readonly reason: string }
 
 /** `other`: another file is there by now; `unreachable`: not even its root is there. */
 export type ExpireResult = "removed" | "gone" | "other" | "unreachable"
@@ -153,5 +205,9 @@ export class Files extends Context.Tag("filedispatch/files/Files")<
     readonly archive: (job: DisposeJob, to: string) => Effect.Effect<DisposeResult, FilesError>
     /** Removes an archived file, if it is still that, and the folders below the root that are empty then. */
     readonly expire: (file: Expired, sync: boolean) => Effect.Effect<ExpireResult, FilesError>
+    /** Whether `undo` would do it. Changes nothing. */
+    readonly checkUndo: (job: UndoJob) => Effect.Effect<UndoCheck, FilesError>
+    /** Puts a file back in its source, on any file system, if it still is what was moved. Overwrites nothing. */
+    readonly undo: (job: UndoJob) => Effect.Effect<UndoResult, FilesError>
   }
 >() {}

@@ -10,6 +10,7 @@ import * as Dispose from "./dispose.ts"
 import { expire } from "./disposeExpired.ts"
 import { Files, FilesError, type CopyResult, type ScanBatch, type ScanOptions } from "./Files.ts"
 import * as Scan from "./scan.ts"
+import { checkUndo, undo } from "./undo.ts"
 
 /** Everything on the calling thread. */
 export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
@@ -32,7 +33,9 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
       }),
     remove: (job) => attempt(job.root, () => Dispose.remove(job)),
     archive: (job, to) => attempt(job.root, () => Dispose.archive(job, to)),
-    expire: (file, sync) => attempt(file.path, () => expire(file, sync))
+    expire: (file, sync) => attempt(file.path, () => expire(file, sync)),
+    checkUndo: (job) => attempt(job.root, () => checkUndo(job)),
+    undo: (job) => attempt(job.root, () => undo(job))
   })
 )
 

@@ -42,7 +42,10 @@ export const layer: Layer.Layer<Files> = Layer.scoped(
       copier: makeCopier,
       remove: (job) => looker.call("remove", { job }),
       archive: (job, to) => looker.call("archive", { job, to }),
-      expire: (file, sync) => looker.call("expire", { file, sync })
+      expire: (file, sync) => looker.call("expire", { file, sync }),
+      // files may be read for it, which is not to hold up the looks at others
+      checkUndo: (job) => Effect.scoped(Effect.flatMap(thread, (own) => own.call("checkUndo", { job }))),
+      undo: (job) => Effect.scoped(Effect.flatMap(thread, (own) => own.call("undo", { job })))
     })
   })
 )

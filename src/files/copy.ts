@@ -9,7 +9,7 @@ import type { Receipt } from "../domain/Delivery.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { codeOf, sourceFault, targetFault } from "./fault.ts"
 import type { CopyFault, CopyJob, CopyResult } from "./Files.ts"
-import { openSource } from "./links.ts"
+import { heldParent, openSource } from "./links.ts"
 import { below, fsPath, numbered, parent, staysBelow, swapCase, twinAmong, withoutLetters } from "./names.ts"
 
 /**
@@ -96,8 +96,23 @@ const movedHere: { readonly _tag: "Staged" } & Staged = {
   said: "moved by rename"
 }
 
+/**
+ * A file system that was unmounted leaves an empty directory, and whatever is written there is hidden, and fills the
+ * wrong disk, once it is back. A mount point is known by its device, which is not that of the directory above.
+ */
+const checkMounted = ({ mount, target }: CopyJob): void => {
+  if (mount === undefined || mount === "/") return
+  // with the dot, what is mounted on demand is mounted now
+  const at = fs.statSync(fsPath(`${mount}/.`), { throwIfNoEntry: false })
+  if (at !== undefined && at.dev !== fs.statSync(fsPath(parent(mount)), { throwIfNoEntry: false })?.dev) return
+  const where = RelPath.display(target)
+  const reason = `Can't write ${where}: the file system ${RelPath.display(mount)} is not mounted: mount it again; it goes on by itself`
+  fail({ kind: "lane", reason })
+}
+
 const guarded = <A>(job: CopyJob, run: () => A): A | Exclude<CopyResult, { _tag: "Choose" }> => {
   try {
+    checkMounted(job)
     return run()
   } catch (error) {
     if (error instanceof Stop) return error.result
@@ -132,6 +147,8 @@ export const hash = (root: string, path: string, stamp: string): string | null =
  * file that is the result of that copy, and removes the temp files of one that must begin again.
  */
 export const recover = (job: CopyJob): Receipt | null => {
+  // the attempt that follows says why it waits
+  if (guarded(job, () => undefined) !== undefined) return null
   for (const name of [...job.stale, job.temp]) {
     const temp = below(parent(finalPath(job)), name)
     const found = lstat(temp)
@@ -193,7 +210,8 @@ export const isCopyOf = (stat: fs.BigIntStats, stamp: string): boolean => {
 const sameBytes = (job: CopyJob, name: string, final: fs.BigIntStats): string | undefined => {
   if (String(final.size) !== job.stamp.split(":")[2]) return undefined
   const ours = hash(job.root, job.path, job.stamp)
-  return ours !== null && ours === hash(job.target, name, stampOf(final)) ? ours : undefined
+  const path = below(job.target, name)
+  return ours !== null && ours === hash(parent(path), RelPath.basename(path), stampOf(final)) ? ours : undefined
 }
 
 /** Clears what earlier attempts left, and asks the conflict policy whether there is anything to do. */
@@ -237,13 +255,31 @@ const looksFirst: ReadonlySet<string> = new Set(["skip", "fail", "newer"])
 
 /** Moves the source itself to the temp name; false where that is another file system, or not possible. */
 const moveToTemp = (job: CopyJob, source: string, temp: string): boolean => {
-  const found = lstat(source)
+  try {
+    return heldParent(job.root, job.path, (directory) => {
+      try {
+        return moveFrom(job, below(directory, RelPath.basename(job.path)), temp)
+      } catch (error) {
+        if (error instanceof Stop) throw error
+        return fail(targetFault(error, finalPath(job)))
+      }
+    })
+  } catch (error) {
+    if (error instanceof Stop) throw error
+    // its directory can't be held
+    return fail(sourceFault(error, source))
+  }
+}
+
+const moveFrom = (job: CopyJob, from: string, temp: string): boolean => {
+  const source = below(job.root, job.path)
+  const found = lstat(from)
   if (found === undefined) return fail(sourceFault({ code: "ENOENT" }, source))
   // what a link leads to stays where it is
   if (found.isSymbolicLink()) return false
   if (stampOf(found) !== job.stamp) return fail(changed(source))
   try {
-    withDirectory(job, temp, () => fs.renameSync(fsPath(source), fsPath(temp)))
+    withDirectory(job, temp, () => fs.renameSync(fsPath(from), fsPath(temp)))
   } catch (error) {
     const code = codeOf(error)
     if (code === "EXDEV" || code === "EPERM" || code === "EACCES") return false
@@ -252,7 +288,7 @@ const moveToTemp = (job: CopyJob, source: string, temp: string): boolean => {
   }
   const moved = lstat(temp)
   if (moved === undefined || !sameContent(stampOf(moved), job.stamp)) {
-    putBack(source, temp)
+    putBack(from, temp)
     return fail(changed(source))
   }
   return true
@@ -309,7 +345,14 @@ const copyToTemp = (job: CopyJob, source: string, temp: string): StageResult => 
 }
 
 const copyPiece = (job: CopyJob, source: string, temp: string, offset: number, length: number): StepResult => {
-  const from = open(source, () => openSource(job.root, job.path))
+  let from: number
+  try {
+    from = open(source, () => openSource(job.root, job.path))
+  } catch (error) {
+    // what the pieces before have made
+    if (offset > 0) removeQuietly(temp)
+    throw error
+  }
   try {
     const stat = fs.fstatSync(from, { bigint: true })
     if (stampOf(stat) !== job.stamp) {
@@ -422,7 +465,7 @@ const withDirectory = <A>(job: CopyJob, path: string, create: () => A): A => {
 }
 
 /** Makes a directory with its parents; with `sync`, so that all of them survive a power cut. */
-const makeDirectory = (directory: string, sync: boolean): void => {
+export const makeDirectory = (directory: string, sync: boolean): void => {
   const missing: Array<string> = []
   for (let at = directory; lstat(at) === undefined && at !== parent(at); at = parent(at)) missing.unshift(at)
   for (const each of missing) {
@@ -519,8 +562,11 @@ const afterRace = (conflict: "fail" | "skip", final: string): CopyFault => ({
 /** Gives up what was staged: a copy is removed, a moved source goes back to where it was. */
 const undo = (job: CopyJob, staged: Staged, fault: CopyFault): CopyResult => {
   try {
-    if (staged.moved) putBack(below(job.root, job.path), tempPath(job))
-    else removeQuietly(tempPath(job))
+    if (staged.moved) {
+      heldParent(job.root, job.path, (directory) =>
+        putBack(below(directory, RelPath.basename(job.path)), tempPath(job))
+      )
+    } else removeQuietly(tempPath(job))
   } catch (error) {
     return { _tag: "Failed", fault: { ...fault, reason: `${fault.reason} (and: ${String(error)})` } }
   }

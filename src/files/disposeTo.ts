@@ -6,7 +6,7 @@ import fs from "node:fs"
 import { stamp as stampOf } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { fit } from "../route/TemplateSegments.ts"
-import { copyAll, hash, isCopyOf } from "./copy.ts"
+import { copyAll, hash, isCopyOf, makeDirectory } from "./copy.ts"
 import { codeOf } from "./fault.ts"
 import type { CopyJob } from "./Files.ts"
 import { below, fsPath, numbered, parent, tempName } from "./names.ts"
@@ -15,12 +15,14 @@ import { below, fsPath, numbered, parent, tempName } from "./names.ts"
 export const lstat = (path: string): fs.BigIntStats | undefined =>
   fs.lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false })
 
-export const makeFolder = (path: string): void => {
+/** With those above it; with `sync`, so that all of them survive a power cut, which takes the source otherwise. */
+export const makeFolder = (path: string, sync: boolean): void => {
+  if (sync) makeDirectory(path, sync)
   fs.mkdirSync(fsPath(path), { recursive: true })
 }
 
 /** Links the file to the first name that is free; undefined where links can't be had. */
-export const linkTo = (temp: string, to: string): string | undefined => {
+export const linkTo = (temp: string, to: string, sync: boolean): string | undefined => {
   let tries = 5
   for (let number = 0; ; number++) {
     const final = numberedToFit(to, number)
@@ -32,7 +34,7 @@ export const linkTo = (temp: string, to: string): string | undefined => {
       if (withoutLinks.has(code)) return undefined
       // its folder was empty, and was removed as such
       if (code === "ENOENT" && lstat(temp) !== undefined && (tries -= 1) > 0) {
-        makeFolder(parent(to))
+        makeFolder(parent(to), sync)
         number -= 1
         continue
       }
@@ -82,16 +84,25 @@ export const copyAcross = (from: string, to: string, stamp: string, sync: boolea
     }
     const there = lstat(final)
     if (there !== undefined) {
-      if (isCopyOf(there, job.stamp) && sameBytes(from, final)) return final
+      if (isCopyOf(there, job.stamp) && sameBytes(from, final)) {
+        // it may have been killed when the copy had its name, and the temp name still
+        fs.rmSync(fsPath(below(job.target, job.temp)), { force: true })
+        return final
+      }
       continue
     }
     const [result] = copyAll([job])
     if (result?._tag === "Done") return final
     // somebody else was faster
     if (lstat(final) !== undefined) continue
-    throw new Error(result?._tag === "Failed" ? result.fault.reason : `Could not archive to ${RelPath.display(final)}`)
+    if (result?._tag !== "Failed") throw new Error(`Could not archive to ${RelPath.display(final)}`)
+    const { kind, reason } = result.fault
+    throw kind === "lane" || kind === "transient" ? new NotNow(reason) : new Error(reason)
   }
 }
+
+/** Something could not be done for a reason that may pass. */
+export class NotNow extends Error {}
 
 const sameBytes = (...paths: readonly [string, string]): boolean => {
   const [one, other] = paths.map((path) =>

@@ -4,8 +4,19 @@
 import * as RelPath from "../domain/RelPath.ts"
 import type { CopyFault } from "./Files.ts"
 
-export const codeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
+/** The system's code, such as `ENOENT`; empty where it is no error of the system. */
+export const codeOf = (error: unknown): string => {
+  if (typeof error !== "object" || error === null || !("code" in error) || typeof error.code !== "string") return ""
+  if (!nameless.test(error.code)) return error.code
+  return ("errno" in error ? names[String(error.errno)] : undefined) ?? error.code
+}
+
+/** What node calls the codes that libuv has no name for. */
+const nameless = /^(?:UNKNOWN|Unknown system error)/
+
+/** Some of these, by their numbers on Linux (asm-generic/errno.h). */
+const names: { readonly [errno: string]: string | undefined } =
+  process.platform === "linux" ? { "-116": "ESTALE", "-117": "EUCLEAN", "-122": "EDQUOT", "-123": "ENOMEDIUM" } : {}
 
 const lane: Record<string, string> = {
   ENOSPC: "the disk is full: free some space; it goes on by itself",
@@ -14,6 +25,8 @@ const lane: Record<string, string> = {
   ENOTCONN: "the file system is not connected: mount it again; it goes on by itself",
   ESTALE: "the file system is gone from under its mount point: mount it again; it goes on by itself",
   ENODEV: "the device is gone: connect it again; it goes on by itself",
+  ENOMEDIUM: "there is no medium in the drive: put it in again; it goes on by itself",
+  EUCLEAN: "the file system is damaged: check it; it goes on by itself",
   ENXIO: "the device is gone: connect it again; it goes on by itself"
 }
 

@@ -4,7 +4,18 @@
 import type { Found } from "../domain/Generation.ts"
 import type { Receipt } from "../domain/Delivery.ts"
 import type { Source } from "../domain/Settings.ts"
-import type { CopyJob, CopyResult, DisposeJob, DisposeResult, Expired, ExpireResult, ScanOptions } from "./Files.ts"
+import type {
+  CopyJob,
+  CopyResult,
+  DisposeJob,
+  DisposeResult,
+  Expired,
+  ExpireResult,
+  ScanOptions,
+  UndoCheck,
+  UndoJob,
+  UndoResult
+} from "./Files.ts"
 import type { Staged, StageResult, StepResult } from "./copy.ts"
 import type { Batch, Fault } from "./scan.ts"
 
@@ -44,6 +55,8 @@ export interface Operations {
   readonly remove: { readonly in: { readonly job: DisposeJob }; readonly out: DisposeResult }
   readonly archive: { readonly in: { readonly job: DisposeJob; readonly to: string }; readonly out: DisposeResult }
   readonly expire: { readonly in: { readonly file: Expired; readonly sync: boolean }; readonly out: ExpireResult }
+  readonly checkUndo: { readonly in: { readonly job: UndoJob }; readonly out: UndoCheck }
+  readonly undo: { readonly in: { readonly job: UndoJob }; readonly out: UndoResult }
 }
 
 export type Operation = keyof Operations

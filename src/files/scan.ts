@@ -10,6 +10,7 @@ import { lstatSync, opendirSync, readdirSync, statSync, type BigIntStats } from 
 import { stamp, type Found } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Source } from "../domain/Settings.ts"
+import { codeOf as systemCode } from "./fault.ts"
 import { linksOf, type Links } from "./links.ts"
 
 /** Why a directory or a file could not be read, as plain data that can be posted between threads. */
@@ -212,8 +213,7 @@ const toFound = (path: RelPath.RelPath, stat: BigIntStats): Found => ({
   born: Number(stat.birthtimeNs > 0n ? stat.birthtimeMs : stat.ctimeMs)
 })
 
-const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN"
+const codeOf = (error: unknown): string => systemCode(error) || "UNKNOWN"
 
 /** Codes that say something about one path, and nothing about the others. */
 const unreachable = new Set(["EACCES", "EPERM", "ENAMETOOLONG"])

@@ -9,6 +9,7 @@ import { expire } from "./disposeExpired.ts"
 import { codeOf } from "./fault.ts"
 import type { Operations, Reply, Request } from "./protocol.ts"
 import * as Scan from "./scan.ts"
+import { checkUndo, undo } from "./undo.ts"
 
 const scans = new Map<number, Generator<Scan.Batch, void, void>>()
 let lastScan = 0
@@ -54,6 +55,10 @@ const answer = (request: Request): Operations[Request["operation"]]["out"] => {
       return Dispose.archive(request.input.job, request.input.to)
     case "expire":
       return expire(request.input.file, request.input.sync)
+    case "checkUndo":
+      return checkUndo(request.input.job)
+    case "undo":
+      return undo(request.input.job)
   }
 }
 

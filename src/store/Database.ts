@@ -30,7 +30,8 @@ export interface DatabaseOptions {
 export const layer = (options: DatabaseOptions): Layer.Layer<SqlClient.SqlClient, DatabaseError> =>
   prepare(options).pipe(
     Layer.effectDiscard,
-    Layer.provideMerge(SqliteClient.layer({ filename: options.file })),
+    // not before it is known to be ours
+    Layer.provideMerge(SqliteClient.layer({ filename: options.file, disableWAL: true })),
     Layer.catchAllCause((cause) => Layer.fail(databaseError(options.file, cause)))
   )
 
@@ -48,6 +49,8 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
     })
   }
   yield* sql`PRAGMA busy_timeout = 5000`.unprepared
+  yield* ours(options.file)
+  yield* sql`PRAGMA journal_mode = WAL`.unprepared
   yield* sql`PRAGMA synchronous = ${sql.literal(options.durability === "power" ? "FULL" : "NORMAL")}`.unprepared
   // 8 MiB: the parts of the indexes that a busy journal writes to
   yield* sql`PRAGMA cache_size = -8192`.unprepared
@@ -58,6 +61,29 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
     if (check.quick_check !== "ok") return yield* corrupt(options.file, check.quick_check)
   }
   yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "filedispatch_migrations" })
+})
+
+/** Fails where the database is another program's, or a later version's: it is not to be touched. */
+const ours = Effect.fnUntraced(function* (file: string) {
+  const sql = yield* SqlClient.SqlClient
+  const { mine, tables } = yield* first(
+    TablesRow,
+    sql`SELECT count(*) AS tables, coalesce(sum(name = 'filedispatch_migrations'), 0) AS mine
+      FROM sqlite_master WHERE type = 'table'`
+  )
+  if (tables === 0) return
+  const refuse = (reason: string) => Effect.fail(new DatabaseError({ file, reason, cause: Option.none() }))
+  if (mine === 0) {
+    return yield* refuse(
+      `The database ${file} belongs to another program. Nothing was changed. Choose another file (\`db\` in the config, or --db).`
+    )
+  }
+  const { last } = yield* first(LastRow, sql`SELECT max(migration_id) AS last FROM filedispatch_migrations`)
+  if ((last ?? 0) > Object.keys(migrations).length) {
+    return yield* refuse(
+      `The database ${file} was made by a later version of filedispatch, which this one can't read. Nothing was changed. Use that version, or choose another file (\`db\` in the config, or --db).`
+    )
+  }
 })
 
 /**
@@ -111,6 +137,7 @@ const transaction = (sql: SqlClient.SqlClient): SqlClient.SqlClient["withTransac
 const minimumSqlite = "3.51.3"
 
 const VersionRow = Schema.Struct({ version: Schema.String })
+const TablesRow = Schema.Struct({ tables: Schema.Number, mine: Schema.Number })
 const PagesRow = Schema.Struct({ pages: Schema.Number })
 const LastRow = Schema.Struct({ last: Schema.NullOr(Schema.Number) })
 const CheckRow = Schema.Struct({ quick_check: Schema.String })
@@ -132,8 +159,9 @@ const corrupt = (file: string, detail: string, cause: Option.Option<unknown> = O
   new DatabaseError({
     file,
     reason:
-      `The database ${file} is damaged (${detail}). Nothing was changed. Restore it from a backup, or move it away ` +
-      `to start with an empty journal: files still in the sources will then be dispatched again.`,
+      `The database ${file} is damaged (${detail.replace(/\s+/g, " ")}). Nothing was changed. Restore it from a backup, or ` +
+      `move it away, together with ${file}-wal and ${file}-shm, to start with an empty journal: what is still in the ` +
+      `sources is then dispatched again, also what had been delivered and is kept there.`,
     cause
   })
 
@@ -160,8 +188,26 @@ const databaseError = (file: string, cause: Cause.Cause<unknown>): DatabaseError
       cause: some
     })
   }
+  if (codes.some((code) => code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED"))) {
+    return new DatabaseError({
+      file,
+      reason: `The database ${file} is locked by another program, such as a backup or a database browser. Close that, then start again.`,
+      cause: some
+    })
+  }
+  if (codes.some((code) => code.startsWith("SQLITE_IOERR"))) {
+    return new DatabaseError({
+      file,
+      reason: `The database ${file} can't be read or written (${detail}). Look at its disk, and at the system's log.`,
+      cause: some
+    })
+  }
   if (codes.some((code) => code.startsWith("SQLITE_FULL"))) {
-    return new DatabaseError({ file, reason: `The disk that holds the database ${file} is full.`, cause: some })
+    return new DatabaseError({
+      file,
+      reason: `The disk that holds the database ${file} is full. Free some space, then start again.`,
+      cause: some
+    })
   }
   return new DatabaseError({ file, reason: `The database ${file} can't be used: ${detail}.`, cause: some })
 }

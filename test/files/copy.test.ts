@@ -6,10 +6,11 @@ import { createHash, randomBytes } from "node:crypto"
 import fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { stamp } from "../../src/domain/Generation.ts"
+import { Stamp, stamp } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import * as Copy from "../../src/files/copy.ts"
 import { Files, type CopyJob, type CopyResult } from "../../src/files/Files.ts"
+import { codeOf, targetFault } from "../../src/files/fault.ts"
 import * as FilesDirect from "../../src/files/FilesDirect.ts"
 import * as FilesWorker from "../../src/files/FilesWorker.ts"
 import { fsPath, tempName } from "../../src/files/names.ts"
@@ -313,6 +314,22 @@ describe("a move", () => {
     })
   }
 
+  it("that was cut is not lost where the disk has got another number since", () => {
+    write("a", "the only one")
+    write("b", "another only one")
+    const moves = [job("a", { move: true }), job("b", { move: true, temp: tempName("attempt b") })]
+    for (const one of moves) expect(Copy.stage(one)._tag).toBe("Staged")
+    expect(list(inbox)).toEqual([])
+    // as after a restart of the system, or once it was mounted again
+    const [first, second] = moves.map((one) => ({ ...one, stamp: Stamp.make(one.stamp.replace(/^\d+/, "999")) }))
+    if (first === undefined || second === undefined) throw new Error("two were moved")
+    expect(Copy.recover(first)).toMatchObject({ verified: "inode" })
+    expect(copy({ ...second, stale: [second.temp], temp: tempName("attempt 1") })).toMatchObject({ _tag: "Done" })
+    expect(list(out)).toEqual(["a", "b"])
+    expect(read("a").toString()).toBe("the only one")
+    expect(read("b").toString()).toBe("another only one")
+  })
+
   for (const conflict of ["fail", "skip", "rename"] as const) {
     for (const move of [true, false]) {
       it(`or copy that was cut between link and unlink is one file, not two: ${conflict}, move ${move}`, () => {
@@ -440,6 +457,29 @@ describe("a target that fails", () => {
       }
     }
   )
+
+  it.runIf(process.platform === "linux")("has a name for its trouble, also where node has none", () => {
+    const error = Object.assign(new Error("Unknown system error -122"), {
+      code: "Unknown system error -122",
+      errno: -122
+    })
+    expect(codeOf(error)).toBe("EDQUOT")
+    expect(codeOf({ code: "UNKNOWN", errno: -116 })).toBe("ESTALE")
+    expect(codeOf({ code: "UNKNOWN", errno: -9999 })).toBe("UNKNOWN")
+    expect(targetFault(error, "/out/a")).toMatchObject({ kind: "lane" })
+  })
+
+  it("is not written to where its file system is not mounted", () => {
+    write("a")
+    const folder = join(out, "nas")
+    fs.mkdirSync(folder, { recursive: true })
+    const result = copy(job("a", { target: join(folder, "sub"), mount: folder }))
+    expect(result).toMatchObject({ _tag: "Failed", fault: { kind: "lane" } })
+    expect(JSON.stringify(result)).toContain(`the file system ${folder} is not mounted: mount it again`)
+    expect(list(out)).toEqual([])
+    expect(Copy.recover(job("a", { target: folder, mount: folder }))).toBeNull()
+    expect(copy(job("a", { target: folder, mount: "/" }))._tag).toBe("Done")
+  })
 
   it("is full, which is the lane's trouble, and leaves nothing behind", (context) => {
     fs.mkdirSync(out)

@@ -177,6 +177,22 @@ for (const [name, layer] of [
         expect(fs.readdirSync(out)).toEqual([])
       }))
 
+    test("ends a copy by pieces of a source that is taken away, and leaves nothing", () =>
+      Effect.gen(function* () {
+        const { copy } = yield* copier
+        const pace = paced()
+        const one = job("a", large)
+        const result = yield* copy(one, () => undefined, {
+          ...pace,
+          wait: (bytes) => {
+            if (pace.waits.length === 3) fs.rmSync(join(inbox, "a"))
+            return pace.wait(bytes)
+          }
+        })
+        expect(result).toMatchObject({ fault: { kind: "gone" } })
+        expect(fs.readdirSync(out)).toEqual([])
+      }))
+
     test("copies small, empty and refused files under a limit, and moves what can be moved without", () =>
       Effect.gen(function* () {
         const { copy } = yield* copier

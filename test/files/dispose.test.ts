@@ -8,6 +8,7 @@ import { Stamp, stamp } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
 import * as Dispose from "../../src/files/dispose.ts"
 import { expire, identityOf } from "../../src/files/disposeExpired.ts"
+import { copyAcross } from "../../src/files/disposeTo.ts"
 import { Files, type DisposeJob } from "../../src/files/Files.ts"
 import * as FilesWorker from "../../src/files/FilesWorker.ts"
 import { fsPath, isTempName, tempName } from "../../src/files/names.ts"
@@ -385,6 +386,51 @@ const killedAnywhere = (prepare: () => () => unknown, again: (calls: number) => 
     if (count < most) return most
   }
 }
+
+it("a copy on another file system is found again, and its temp name goes", () => {
+  fs.mkdirSync(done)
+  const [from, to] = [join(inbox, "a"), join(done, "a")]
+  const given = write("a")
+  expect(copyAcross(from, to, given, true)).toBe(to)
+  fs.linkSync(to, join(done, tempName(`archive ${to} ${given}`)))
+  expect(copyAcross(from, to, given, true)).toBe(to)
+  expect(list(done)).toEqual(["a"])
+})
+
+it("the folders of an archive are known to last before the source goes", () => {
+  const stampNow = write("a")
+  const seen: Array<string> = []
+  const opened = new Map<unknown, string>()
+  const calls = ["mkdirSync", "openSync", "fsyncSync", "renameSync", "linkSync", "unlinkSync"] as const
+  const originals = calls.map((name) => {
+    const original: unknown = Reflect.get(fs, name)
+    Reflect.set(fs, name, (...given: ReadonlyArray<unknown>): unknown => {
+      const answer: unknown = typeof original === "function" ? Reflect.apply(original, fs, given) : undefined
+      if (name === "openSync") opened.set(answer, String(given[0]))
+      else seen.push(`${name} ${opened.get(given[0]) ?? String(given[0])}`.replace(root, ""))
+      return answer
+    })
+    return { name, original }
+  })
+  try {
+    expect(archive("a", stampNow, join(done, "2026", "01", "a")).note).toBe(null)
+  } finally {
+    for (const { name, original } of originals) Reflect.set(fs, name, original)
+  }
+  const gone = seen.findIndex((one) => one.startsWith("unlinkSync /in/"))
+  expect(gone).toBeGreaterThan(0)
+  for (const [made, around] of [
+    ["/done", ""],
+    ["/done/2026", "/done"],
+    ["/done/2026/01", "/done/2026"]
+  ]) {
+    const at = seen.indexOf(`mkdirSync ${made}`)
+    expect(at).toBeGreaterThanOrEqual(0)
+    const synced = seen.indexOf(`fsyncSync ${around}`, at)
+    expect(synced).toBeGreaterThan(at)
+    expect(synced).toBeLessThan(gone)
+  }
+})
 
 describe("killed at any call of the file system, and called again", () => {
   const clear = () => {

@@ -59,8 +59,6 @@ describe("what links lead to", () => {
     const names = ["direct", "climbing", "directory/secret", "chain", "prefix"]
     expect(at(...names)).toEqual(names.map(() => null))
     for (const name of names) {
-      // below a linked directory nothing is accepted, so that nothing is opened there
-      if (name === "directory/secret") continue
       expect(() => openSource(root, name)).toThrow("ELOOP")
     }
   })
@@ -168,5 +166,78 @@ describe("a link whose file was sent", () => {
     fs.rmSync(join(root, "store/c"))
     expect(removed(sent).note).toContain("b")
     expect(fs.readdirSync(root).sort()).toEqual(["b", "store"])
+  })
+})
+
+/** A look had found `d/secret` there, because `d` was swapped for a link just then. */
+describe("a directory that was swapped for a link out of the source", () => {
+  const job = (more: object = {}) => ({
+    root,
+    path: RelPath.make("d/secret"),
+    stamp: statOf(join(base, "outside/secret")),
+    target: join(base, "out"),
+    name: RelPath.make("secret"),
+    temp: tempName("test"),
+    stale: [],
+    conflict: "overwrite" as const,
+    chosen: null,
+    sync: true,
+    verify: "auto" as const,
+    names: "strict" as const,
+    marker: null,
+    move: false,
+    ...more
+  })
+  const untouched = () => {
+    expect(fs.readdirSync(join(base, "outside"))).toEqual(["secret"])
+    expect(fs.existsSync(join(base, "out/secret"))).toBe(false)
+    expect(list(join(base, "out")).concat(list(join(base, "done")))).toEqual([])
+  }
+  const list = (directory: string) => (fs.existsSync(directory) ? fs.readdirSync(directory) : [])
+
+  it("is not read", async () => {
+    link("d", "../outside")
+    expect(() => openSource(root, "d/secret")).toThrow("ELOOP")
+    await expect(openSourceHandle(root, "d/secret")).rejects.toThrow("ELOOP")
+    expect(copyAll([job()])).toMatchObject([{ _tag: "Failed", fault: { kind: "changed" } }])
+    untouched()
+  })
+
+  it("is not moved from, and nothing is put back there", () => {
+    link("d", "../outside")
+    expect(copyAll([job({ move: true })])).toMatchObject([{ _tag: "Failed", fault: { kind: "changed" } }])
+    untouched()
+  })
+
+  it("is not disposed of", () => {
+    link("d", "../outside")
+    expect(Dispose.remove(job()).note).toContain("leads out of the source")
+    expect(Dispose.remove(job({ path: RelPath.make("d/x"), marker: RelPath.make("d/secret") })).note).toContain("ELOOP")
+    expect(Dispose.archive(job(), join(base, "done/secret")).note).toContain(`${root}/d`)
+    untouched()
+  })
+
+  it("loses no marker", () => {
+    write("x")
+    const sent = statOf(join(root, "x"))
+    link("d", "../outside")
+    const { note, warning } = Dispose.remove(
+      job({ path: RelPath.make("x"), stamp: sent, marker: RelPath.make("d/secret") })
+    )
+    expect({ note, warning }).toEqual({ note: null, warning: expect.stringContaining("leads out of the source") })
+    untouched()
+  })
+
+  it("is one that lies in it, whatever way leads to the source", () => {
+    write("d/a", "hello")
+    fs.symlinkSync("in", join(base, "way"))
+    const path = RelPath.make("d/a")
+    const stamp = statOf(join(root, "d/a"))
+    const there = { root: join(base, "way"), path, name: path, stamp }
+    expect(copyAll([job(there)])).toMatchObject([{ _tag: "Done" }])
+    expect(fs.readFileSync(join(base, "out/d/a"), "utf8")).toBe("hello")
+    expect(Dispose.archive(job(there), join(base, "done/d/a"))).toMatchObject({ note: null })
+    expect(fs.readFileSync(join(base, "done/d/a"), "utf8")).toBe("hello")
+    expect(fs.readdirSync(join(root, "d"))).toEqual([])
   })
 })
