@@ -9,8 +9,11 @@ import * as Destination from "./deliver/Destination.ts"
 import { Dispatcher } from "./deliver/Dispatcher.ts"
 import * as DispatcherLive from "./deliver/DispatcherLive.ts"
 import * as BuiltIn from "./deliver/destination/BuiltIn.ts"
+import * as Leap from "./deliver/Leap.ts"
 import * as Signals from "./deliver/Signals.ts"
 import * as Vanished from "./deliver/Vanished.ts"
+import * as Undo from "./deliver/Undo.ts"
+import { markersOf } from "./deliver/UndoPlan.ts"
 import type { Settings } from "./domain/Settings.ts"
 import * as FileFactsLive from "./files/FileFactsLive.ts"
 import { Files } from "./files/Files.ts"
@@ -28,6 +31,8 @@ import { LogRepo } from "./store/LogRepo.ts"
 import * as LogRepoSql from "./store/LogRepoSql.ts"
 import * as ReadSql from "./store/ReadSql.ts"
 import * as Remembered from "./store/Remembered.ts"
+import type { UndoRepo } from "./store/UndoRepo.ts"
+import * as UndoSql from "./store/UndoSql.ts"
 import { Intake } from "./watch/Intake.ts"
 import * as IntakeLive from "./watch/IntakeLive.ts"
 import * as WatcherChokidar from "./watch/WatcherChokidar.ts"
@@ -54,6 +59,7 @@ export type Services =
   | Journal
   | LogRepo
   | Reload.Reload
+  | Undo.Undo
 
 /** Why the program could not start. */
 export type AppError =
@@ -73,11 +79,33 @@ export const layer = (options: RunOptions): Layer.Layer<Services, AppError> => {
     Layer.provideMerge(
       Layer.mergeAll(retention, pipeline(options.destinations ?? Layer.empty), reload(options.reload))
     ),
+    Layer.provideMerge(undo(settings)),
     Layer.provideMerge(store(settings)),
     Layer.provide(Layer.mergeAll(FilesWorker.layer, FileFactsLive.layer)),
     Layer.provideMerge(CurrentSettings.layer(settings))
   )
 }
+
+/** Puts files back; what a process that was killed had begun is carried out first. */
+const undo = (settings: Settings) =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const { finish } = yield* Undo.Undo
+      const tried = Effect.catchAll(finish, (error) => Effect.logError(`What is to be put back waits: ${error.reason}`))
+      yield* tried.pipe(Effect.repeat(Schedule.spaced("5 minutes")), Effect.forkScoped)
+    })
+  ).pipe(
+    Layer.provideMerge(
+      Layer.unwrapEffect(
+        Effect.map(CurrentSettings.CurrentSettings, (current) =>
+          Undo.layer({
+            sync: settings.durability === "power",
+            markerOf: Effect.map(SubscriptionRef.get(current), markersOf)
+          })
+        )
+      )
+    )
+  )
 
 /** From the watchers to the lanes. */
 const pipeline = (custom: Layer.Layer<never, never, Destination.Destinations>) =>
@@ -127,8 +155,10 @@ const store = (settings: Settings) =>
     Layer.provide(Layer.scopedDiscard(Lock.acquire(settings.db)))
   )
 
-const tables = (file: string): Layer.Layer<Journal | LogRepo | Deliveries, JournalError, SqlClient.SqlClient> =>
-  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer).pipe(
+const tables = (
+  file: string
+): Layer.Layer<Journal | LogRepo | Deliveries | UndoRepo, JournalError, SqlClient.SqlClient> =>
+  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, UndoSql.layer).pipe(
     Layer.provideMerge(LogRepoSql.layer),
     Layer.provide(ReadSql.layer(file))
   )
@@ -150,6 +180,11 @@ const retention = Layer.scopedDiscard(
       const entries = yield* logs.prune(before)
       if (generations + entries > 0) yield* Effect.logDebug(`Forgot ${entries} log entries of before the retention`)
     }).pipe(Effect.catchAll((error) => Effect.logWarning(`Old entries could not be removed: ${error.reason}`)))
-    yield* prune.pipe(Effect.repeat(Schedule.spaced("1 hour")), Effect.delay("1 minute"), Effect.forkScoped)
+    const leapt = yield* Leap.make("log entries are not removed")
+    yield* Effect.flatMap(leapt, (yes) => (yes ? Effect.void : prune)).pipe(
+      Effect.repeat(Schedule.spaced("1 hour")),
+      Effect.delay("1 minute"),
+      Effect.forkScoped
+    )
   })
 )

@@ -15,6 +15,8 @@ export { Reload, type ConfigStatus, type Reloaded } from "./config/Reload.ts"
 /** `Destination.layer(make)` registers a destination for a URL scheme; pass it to `App.layer`. */
 export * as Destination from "./deliver/Destination.ts"
 export { Dispatcher, type DispatcherEvent, type LaneStatus, type Sending } from "./deliver/Dispatcher.ts"
+/** Puts files back in their sources. */
+export { Undo } from "./deliver/Undo.ts"
 /** A destination in memory. */
 export * as Memory from "./deliver/destination/Memory.ts"
 /** Reads the source of a delivery, and proves that it is still the one that was accepted. */

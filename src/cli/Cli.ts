@@ -19,8 +19,10 @@ import * as Output from "./Output.ts"
 import { reload } from "./ReloadCommand.ts"
 import { retry } from "./RetryCommand.ts"
 import { run } from "./RunCommand.ts"
+import { undo } from "./UndoCommand.ts"
+import { verify } from "./VerifyCommand.ts"
 
-const program = run.pipe(Command.withSubcommands([check, diff, doctor, explain, logs, reload, retry]))
+const program = run.pipe(Command.withSubcommands([check, diff, doctor, explain, logs, reload, retry, undo, verify]))
 
 /** Runs a command line, without the program's own name. Never fails: what goes wrong is said, and the code tells. */
 export const main = (args: ReadonlyArray<string>): Effect.Effect<number, never, CliApp.CliApp.Environment> =>
@@ -98,7 +100,9 @@ const known = [
   topic(explain),
   topic(logs),
   topic(reload),
-  topic(retry)
+  topic(retry),
+  topic(undo),
+  topic(verify)
 ] as const
 
 /** From package.json, which lies above the program however that was built. */

@@ -54,6 +54,8 @@ export class Dispatcher extends Context.Tag("filedispatch/deliver/Dispatcher")<
      * that is down holds. Answers the lanes that are down.
      */
     readonly settled: Effect.Effect<ReadonlyArray<LaneStatus>>
+    /** Tells of state changes that were committed elsewhere. */
+    readonly tell: (events: ReadonlyArray<DispatcherEvent>) => Effect.Effect<void>
     /** State changes from now on; a slow reader misses old ones. */
     readonly events: Stream.Stream<DispatcherEvent>
     /** Ends with the failure that ended the pipeline; otherwise never. */

@@ -15,28 +15,27 @@ import {
   SubscriptionRef
 } from "effect"
 import { v7 as uuid } from "uuid"
-import { secretsFor } from "../config/Config.ts"
 import { CurrentSettings } from "../config/CurrentSettings.ts"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
 import * as Names from "../domain/Names.ts"
 import * as RelPath from "../domain/RelPath.ts"
-import { noSecrets, type Settings } from "../domain/Settings.ts"
-import { shown } from "../domain/Target.ts"
+import type { Settings } from "../domain/Settings.ts"
+import { schemeOf, shown } from "../domain/Target.ts"
 import { FileFacts } from "../files/FileFacts.ts"
 import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import { Journal, type Concluded, type Conclusion, type JournalError } from "../store/Journal.ts"
-import { asConfigured } from "./asConfigured.ts"
+import * as Access from "./Access.ts"
+import { concurrencyOf } from "./asConfigured.ts"
 import * as Bandwidth from "./Bandwidth.ts"
 import * as Committer from "./Committer.ts"
 import { pause } from "./pause.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
 import { Dispatcher, type DispatcherEvent } from "./Dispatcher.ts"
 import * as Dispose from "./Dispose.ts"
-import * as Fields from "./Fields.ts"
 import * as Lane from "./Lane.ts"
 import * as Reopening from "./Reopening.ts"
 import { Signals } from "./Signals.ts"
@@ -132,13 +131,6 @@ const make = Effect.gen(function* () {
 
   const taskFor = (delivery: Delivery, watcher: Lane.Watcher): Effect.Effect<Task, DeliveryError> =>
     Effect.flatMap(SubscriptionRef.get(settings), (current) => {
-      const secrets = secretsFor(current, delivery.target.url)
-      if (Option.isNone(secrets) && delivery.target.scheme !== "file" && delivery.target.username !== null) {
-        return new PermanentError({
-          reason: `The config has no target ${delivery.target.url} any more, so its password is not known: put it back, then retry`,
-          cause: Option.none()
-        })
-      }
       const refusal = Names.refusal(delivery.name)
       if (refusal !== undefined) {
         const file = RelPath.display(delivery.generation.path)
@@ -149,10 +141,8 @@ const make = Effect.gen(function* () {
         })
       }
       const temp = (attempt: number) => temps(delivery.id, attempt)
-      const known = Option.getOrElse(secrets, () => noSecrets)
-      return Effect.map(Fields.rendered(current, delivery, known, bytes), (secrets) => ({
-        delivery: asConfigured(current, delivery),
-        secrets,
+      return Effect.map(Access.of(current, delivery, bytes), (access) => ({
+        ...access,
         temp: temp(delivery.attempts),
         stale:
           delivery.attempts === 0 ? none : Array.from({ length: delivery.attempts }, (_, attempt) => temp(attempt)),
@@ -276,6 +266,24 @@ const make = Effect.gen(function* () {
 
   yield* FiberSet.run(fibers, Effect.forever(Effect.delay(tellCount, "5 seconds")))
 
+  /** What waits for a time must not wait until the clock is there for the second time. */
+  const watchClock = Effect.gen(function* () {
+    let last = clock.unsafeCurrentTimeMillis()
+    for (;;) {
+      yield* Effect.sleep("1 second")
+      const now = clock.unsafeCurrentTimeMillis()
+      if (now < last) {
+        const done = yield* Effect.isSuccess(journal.clockSetBack)
+        // otherwise with the next look
+        if (!done) continue
+        if (last - now > 60_000) yield* Effect.logWarning(`The clock was set back to ${new Date(now).toISOString()}`)
+        for (const { lane } of lanes.values()) yield* lane.wake
+      }
+      last = now
+    }
+  })
+  yield* FiberSet.run(fibers, watchClock)
+
   /** The start itself comes first. */
   const prepare = Effect.gen(function* () {
     const { routes } = yield* SubscriptionRef.get(settings)
@@ -313,6 +321,7 @@ const make = Effect.gen(function* () {
     notify,
     status: laneStatus,
     settled,
+    tell: (changes) => Effect.asVoid(PubSub.publishAll(events, changes)),
     events: Stream.fromPubSub(events),
     join: FiberSet.join(fibers).pipe(Effect.zipRight(Effect.never))
   })
@@ -337,15 +346,6 @@ const toTransient = (error: JournalError): TransientError =>
 const none: ReadonlyArray<string> = []
 
 const pollSettled = Schedule.spaced("50 millis")
-
-/** `ftp://user@host:21` and `file:/mount` alike. */
-const schemeOf = (lane: string): string => lane.slice(0, Math.max(0, lane.indexOf(":")))
-
-/** The most that any target of the lane asks for; what the config no longer has is sent with care. */
-const concurrencyOf = (settings: Settings, lane: string): number =>
-  settings.routes
-    .flatMap(({ targets }) => targets)
-    .reduce((most, { target }) => (target.lane === lane ? Math.max(most, target.options.concurrency) : most), 1)
 
 const noDestination = (lane: string): Connection => {
   const down = Effect.fail(

@@ -40,6 +40,11 @@ export const make = (options: {
     let working = true
     /** How often it was asked for. */
     let wakes = 0
+    /** Open while something is put off. */
+    const waits = yield* Effect.makeLatch(false)
+    /** Sources of which something was, and nothing could be done since. */
+    const stuck = new Set<string>()
+    let pause = shortestPause
 
     const jobOf = ({ marker, path, source, stamp }: Generation): DisposeJob => ({
       root: source,
@@ -108,17 +113,51 @@ export const make = (options: {
             : onDead?._tag === "Move"
               ? onDead.template
               : null
-        if (text === null) return { note: null, moved: null, warning: null, root: "" }
+        if (text === null) return { note: null, moved: null, warning: null, later: false, root: "" }
         const to = yield* placeOf(disposal, text)
         return { ...(yield* files.archive(jobOf(generation), to.path)), root: to.root }
       }).pipe(Effect.catchAll((error) => Effect.succeed({ ...left(disposal.generation, error.message), root: "" })))
+
+    /** Says it once for each source, and not for each file, until something could be done there again. */
+    const putOff = (source: string, note: string) =>
+      Effect.suspend(() => {
+        waits.unsafeOpen()
+        if (stuck.has(source)) return Effect.void
+        stuck.add(source)
+        return Effect.logWarning(`${note}. This, and others like it, are tried again by themselves`)
+      })
+
+    const progress = (source: string): void => {
+      stuck.delete(source)
+      pause = shortestPause
+    }
+
+    /** What was put off is looked at again, after longer and longer while nothing can be done. */
+    const again = waits.await.pipe(
+      Effect.zipRight(Effect.suspend(() => Effect.sleep(pause))),
+      Effect.zipRight(
+        Effect.suspend(() => {
+          pause = Math.min(pause * 2, longestPause)
+          waits.unsafeClose()
+          return Effect.matchEffect(journal.retryDisposals, {
+            onFailure: () => waits.open,
+            onSuccess: () => bell.open
+          })
+        })
+      )
+    )
 
     /** Answers what is still to be recorded; null: nothing. */
     const dispose = (disposal: Disposal) =>
       Effect.gen(function* () {
         const { because, generation } = disposal
         const { after, id } = generation
-        const { moved, note, root, warning } = yield* act(disposal)
+        const { later, moved, note, root, warning } = yield* act(disposal)
+        if (later === true && note !== null) {
+          yield* putOff(generation.source, note)
+          return { id, note, later }
+        }
+        progress(generation.source)
         for (const line of [note, warning]) if (line !== null) yield* Effect.logWarning(line)
         if (because === "dead") {
           if (note !== null) return { id, note }
@@ -135,11 +174,12 @@ export const make = (options: {
           )
           return null
         }
-        if (note === null && moved !== null && after._tag === "Archive" && after.keepFor !== undefined) {
+        if (note !== null || moved === null || after._tag !== "Archive") return { id, note }
+        if (after.keepFor !== undefined) {
           const until = (yield* Clock.currentTimeMillis) + after.keepFor
           yield* journal.archived(id, moved.path, Retention.identityOf(moved, root), until)
         }
-        return { id, note }
+        return { id, note, archived: moved }
       })
 
     const step = Effect.gen(function* () {
@@ -176,17 +216,26 @@ export const make = (options: {
       ),
       idle: Effect.sync(() => !working),
       // what a cancelled delivery was the last to hold up, nobody tells of
-      run: Effect.all(
-        [
-          Effect.forever(step),
-          Effect.forever(Effect.delay(bell.open, "5 minutes")),
-          Retention.run(files, journal, options.sync)
-        ],
-        {
-          concurrency: "unbounded"
-        }
+      run: Effect.zipRight(
+        // what an earlier run has put off
+        Effect.ignoreLogged(journal.retryDisposals),
+        Effect.all(
+          [
+            Effect.forever(step),
+            Effect.forever(Effect.delay(bell.open, "5 minutes")),
+            Effect.forever(again),
+            Retention.run(files, journal, options.sync)
+          ],
+          {
+            concurrency: "unbounded"
+          }
+        )
       ).pipe(Effect.zipRight(Effect.never))
     }
   })
 
 const batchSize = 128
+
+/** Between two looks at what was put off, in milliseconds. */
+const shortestPause = 5000
+const longestPause = 300_000

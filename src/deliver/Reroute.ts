@@ -93,7 +93,8 @@ const all = Effect.fnUntraced(function* (services: Services) {
     })
     const one = yield* some(
       services,
-      page.map(({ id }) => id),
+      // what was undone is to be left alone, unless it is named
+      page.filter(({ state, undone }) => undone === undefined || state !== "CANCELLED").map(({ id }) => id),
       seen
     )
     found.push(...one.deliveries)

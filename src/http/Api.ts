@@ -95,6 +95,39 @@ const deliveries = HttpApiGroup.make("deliveries")
   )
   .prefix("/api/v1")
 
+const undoAbout =
+  "Refused where something else is at its old place, or where the file has changed or is gone since. It is left alone there until it changes, or its delivery is retried. With `dry_run` nothing is changed."
+
+const undo = HttpApiGroup.make("undo")
+  .add(
+    HttpApiEndpoint.post("last", "/deliveries/undo")
+      .setUrlParams(Wire.UndoLastParams)
+      .addSuccess(Schema.Array(Wire.Undone))
+      .annotate(OpenApi.Summary, "Put the files back that were moved, archived or deleted last")
+      .annotate(OpenApi.Description, "Each is answered by itself, those that were refused, too.")
+  )
+  .add(
+    HttpApiEndpoint.post("delivery", "/deliveries/:id/undo")
+      .setPath(Wire.DeliveryPath)
+      .setUrlParams(Wire.UndoParams)
+      .addSuccess(Wire.Undone)
+      .addError(Wire.NotFoundBody)
+      .addError(Wire.ConflictBody)
+      .annotate(OpenApi.Summary, "Put the file of a delivery back in its source")
+      .annotate(OpenApi.Description, undoAbout)
+  )
+  .add(
+    HttpApiEndpoint.post("log", "/logs/:id/undo")
+      .setPath(Wire.LogPath)
+      .setUrlParams(Wire.UndoParams)
+      .addSuccess(Wire.Undone)
+      .addError(Wire.NotFoundBody)
+      .addError(Wire.ConflictBody)
+      .annotate(OpenApi.Summary, "Put the file of a log entry back in its source")
+      .annotate(OpenApi.Description, undoAbout)
+  )
+  .prefix("/api/v1")
+
 const health = HttpApiGroup.make("health")
   .add(
     HttpApiEndpoint.get("sources", "/sources")
@@ -200,6 +233,7 @@ const plainErrors = (spec: Record<string, unknown>): Record<string, unknown> => 
 export class Api extends HttpApi.make("filedispatch")
   .add(logs)
   .add(deliveries)
+  .add(undo)
   .add(health)
   .add(config)
   .add(routing)

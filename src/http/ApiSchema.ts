@@ -189,6 +189,23 @@ export const RetryParams = Schema.Struct({
   )
 }).annotations(strict)
 
+const dryRun = optional(
+  Schema.transformLiterals(["true", true], ["false", false]).annotations({
+    ...allow("true or false"),
+    description: "Whether it is only said what would be done.",
+    jsonSchema: { type: "boolean" }
+  })
+)
+
+export const UndoParams = Schema.Struct({ dry_run: dryRun }).annotations(strict)
+
+export const UndoLastParams = Schema.Struct({
+  last: wholeNumber(1, 1000).annotations({
+    description: "how many files, of those that were taken away from their sources, newest first"
+  }),
+  dry_run: dryRun
+}).annotations(strict)
+
 /* Bodies */
 
 const filled = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(8192)).annotations(
@@ -288,6 +305,9 @@ const delivery = {
       name: Schema.String
     })
   ),
+  undone: optional(time).annotations({
+    description: "when its file was put back in its source; left out where it was not"
+  }),
   created: time,
   updated: time
 }
@@ -309,6 +329,19 @@ export const DeliveryWithAttempts = Schema.Struct({
   )
 }).annotations({ identifier: "DeliveryWithAttempts" })
 
+export const Undone = Schema.Struct({
+  delivery: Schema.NullOr(Schema.Int),
+  deliveries: Schema.Array(Schema.Int).annotations({ description: "all deliveries of the file" }),
+  undone: Schema.Boolean.annotations({ description: "whether it was put back, or would be" }),
+  file: Schema.NullOr(Schema.String).annotations({ description: "the file, where it is again" }),
+  from: Schema.NullOr(Schema.String).annotations({ description: "where it was" }),
+  reason: Schema.NullOr(Schema.String).annotations({ description: "why it was not put back" }),
+  notes: Schema.Array(Schema.String).annotations({
+    description: "what else is to be known, such as what stays where it was delivered"
+  })
+}).annotations({ identifier: "Undone" })
+export type Undone = typeof Undone.Type
+
 export const Replayed = Schema.Struct({ replayed: Schema.Int }).annotations({ identifier: "Replayed" })
 
 export const SourceView = Schema.Struct({
@@ -320,6 +353,12 @@ export const SourceView = Schema.Struct({
   /** Files that are quiet, and wait for their marker, for their age, or to be readable. */
   waiting: Schema.Number,
   last_scan: Schema.NullOr(time),
+  /** When the system last told of a change. */
+  last_event: Schema.NullOr(time),
+  /** What proves that events come: that they named new files, or a change that was made to see whether it is told of. */
+  proved: Schema.NullOr(Schema.Literal("events", "change")),
+  /** Files that scans found since the start, and events should have told of; the least it can be. */
+  missed: Schema.Number,
   accepted: Schema.Number,
   unmatched: Schema.Number
 }).annotations({ identifier: "Source" })

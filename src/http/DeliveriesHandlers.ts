@@ -136,6 +136,7 @@ const view = (delivery: Delivery): DeliveryView => ({
   due: delivery.due === null ? null : iso(delivery.due),
   reason: delivery.reason,
   receipt: delivery.receipt === null ? null : receiptView(delivery.receipt),
+  ...(delivery.undone === undefined ? {} : { undone: iso(delivery.undone) }),
   created: iso(delivery.created),
   updated: iso(delivery.updated)
 })

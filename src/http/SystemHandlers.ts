@@ -173,6 +173,16 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
               )
             ),
             metric(
+              "source_missed_events_total",
+              "counter",
+              "Files that scans found since the start and events should have told of, at least",
+              of(
+                sources,
+                ({ name }) => ({ source: name }),
+                ({ missed }) => missed
+              )
+            ),
+            metric(
               "config_ok",
               "gauge",
               "1 while the config file is in force, 0 while it is broken and the old one stays",

@@ -11,6 +11,7 @@ import type { After, Found, Generation, GenerationId, OnDead, Stamp } from "../d
 import type { LogEntry } from "../domain/LogEntry.ts"
 import type { RelPath } from "../domain/RelPath.ts"
 import type { Placement } from "../domain/Target.ts"
+import type { Moved } from "../files/Files.ts"
 
 /** The journal could not be read or written: nothing that was asked for has happened. */
 export class JournalError extends Schema.TaggedError<JournalError>("filedispatch/JournalError")("JournalError", {
@@ -166,12 +167,27 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
      * committed with the rest. One that is AMBIGUOUS or SUPERSEDED keeps the file where it is.
      */
     readonly conclude: (batch: ReadonlyArray<Conclusion>) => Effect.Effect<Concluded, JournalError>
-    /** Up to `limit` intents that are committed but not carried out. */
+    /** Up to `limit` intents that are committed, but neither carried out nor put off. */
     readonly disposals: (limit: number) => Effect.Effect<ReadonlyArray<Disposal>, JournalError>
-    /** These sources are gone from where they were, or, with a note, could not or must not be moved or removed. */
+    /**
+     * These sources are gone from where they were, or, with a note, could not or must not be moved or removed.
+     * `archived`: where one lies now. `later`: not now; the intent stays, and is put off.
+     */
     readonly disposed: (
-      batch: ReadonlyArray<{ readonly id: GenerationId; readonly note: string | null }>
+      batch: ReadonlyArray<{
+        readonly id: GenerationId
+        readonly note: string | null
+        readonly later?: boolean | undefined
+        readonly archived?: Moved | undefined
+      }>
     ) => Effect.Effect<void, JournalError>
+    /** What was put off is to be carried out. */
+    readonly retryDisposals: Effect.Effect<void, JournalError>
+    /**
+     * The clock was set back: what was to wait until some time does not wait for the clock to get there again, but for
+     * as long as it was to wait.
+     */
+    readonly clockSetBack: Effect.Effect<void, JournalError>
     /**
      * The dead file lies there now, and is read there if a delivery of it is tried again; `source` is a directory,
      * absolute. What is found at its old path is new. A file is moved once: dead again, it stays.

@@ -3,12 +3,12 @@
  */
 import { Clock, Effect, Schema } from "effect"
 import { DeliveryId, DeliveryState, open, replayable } from "../domain/Delivery.ts"
-import type { Found, GenerationId } from "../domain/Generation.ts"
+import { withoutDevice, type Found, type GenerationId } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Placement } from "../domain/Target.ts"
 import type { Admission, Counters, Rerouting } from "./Journal.ts"
 import type { JournalDb } from "./JournalDb.ts"
-import { elsewhere, lastNumbers, reroutedReason, supersededReason } from "./journalRules.ts"
+import { elsewhere, isUndoneAs, lastNumbers, reroutedReason, supersededReason, undoneStates } from "./journalRules.ts"
 import { writeOnDead } from "./journalRows.ts"
 import { StoredPath } from "./rows.ts"
 import { inChunks, insert, rows } from "./sqlTools.ts"
@@ -21,7 +21,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
     inChunks(paths, (chunk) =>
       rows(
         KnownRow,
-        sql`SELECT id, path, stamp, wanted, ruleset FROM generations WHERE source = ${source} AND ${sql.in("path", chunk)}`
+        sql`SELECT id, path, stamp, state, wanted, ruleset FROM generations WHERE source = ${source} AND ${sql.in("path", chunk)}`
       )
     )
 
@@ -33,8 +33,36 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
       )
       const seen = new Set<string>()
       for (const row of all) if (row.wanted > 0 || row.ruleset === ruleset) seen.add(`${row.stamp}/${row.path}`)
-      return found.filter((file) => !seen.has(`${file.stamp}/${RelPath.display(file.path)}`))
+      const isUndone = ({ path, stamp }: Found): boolean =>
+        all.some((row) => row.path === RelPath.display(path) && isUndoneAs(row, stamp))
+      const unseen = found.filter((file) => !seen.has(`${file.stamp}/${RelPath.display(file.path)}`))
+      const rest = all.some(({ state }) => undoneStates.has(state)) ? unseen.filter((file) => !isUndone(file)) : unseen
+      return rest.length === 0 ? rest : yield* withoutRemounted(all, rest)
     }).pipe(read("unknown"))
+
+  /**
+   * Leaves out what all its targets have, and what differs in nothing but the number of the device: the source was
+   * mounted again. Whatever else of it is to be sent is taken up anew, because its stamp tells the senders what to send.
+   */
+  const withoutRemounted = (all: ReadonlyArray<typeof KnownRow.Type>, found: ReadonlyArray<Found>) =>
+    Effect.gen(function* () {
+      const keyOf = (path: string, stamp: string) => `${withoutDevice(stamp)}/${path}`
+      const keys = new Map(found.map((file) => [keyOf(RelPath.display(file.path), file.stamp), file]))
+      const same = all.filter((row) => row.wanted > 0 && keys.has(keyOf(row.path, row.stamp)))
+      if (same.length === 0) return found
+      const owed = new Set(
+        yield* inChunks(
+          same.map((row) => row.id),
+          (chunk) =>
+            rows(
+              OwedRow,
+              sql`SELECT DISTINCT generation FROM deliveries WHERE ${sql.in("generation", chunk)} AND state <> 'DELIVERED'`
+            )
+        ).pipe(Effect.map((owed) => owed.map(({ generation }) => generation)))
+      )
+      for (const row of same) if (!owed.has(row.id)) keys.delete(keyOf(row.path, row.stamp))
+      return Array.from(keys.values())
+    })
 
   /** The rows of new deliveries: those without priority, rank and facts do without these columns. */
   const deliveryRows = () => {
@@ -98,7 +126,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
         for (const [index, admission] of admissions.entries()) {
           const path = paths[index] ?? ""
           const others = byPath.get(path) ?? []
-          const same = others.find((row) => row.stamp === admission.file.stamp)
+          const same = others.find((row) => row.stamp === admission.file.stamp || isUndoneAs(row, admission.file.stamp))
           if (same !== undefined && same.wanted > 0) continue
           for (const row of others) (row.wanted > 0 ? outdated : unwanted).push(row.id)
           if (admitted.has(`${admission.file.stamp}/${path}`)) continue
@@ -138,7 +166,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
       yield* inChunks(
         outdated,
         (chunk) => sql`UPDATE generations SET state = 'REPLACED', updated = ${now}
-          WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE', 'MOVED')`
+          WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE', 'MOVED', 'UNDONE')`
       )
       yield* insert(sql, "generations", newGenerations)
       yield* newDeliveries.insert
@@ -221,7 +249,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
     rows(
       ExistingRow,
       sql`SELECT d.id, d.target, d.name, d.state, d.anew FROM deliveries d JOIN generations g ON g.id = d.generation
-        WHERE d.generation = ${generation} AND g.state IN ('OPEN', 'DONE', 'MOVED') ORDER BY d.id`
+        WHERE d.generation = ${generation} AND g.state IN ('OPEN', 'DONE', 'MOVED', 'UNDONE') ORDER BY d.id`
     )
 
   return { unknown, admit, counters, ruleset, reroute }
@@ -233,9 +261,12 @@ const KnownRow = Schema.Struct({
   id: Schema.Number,
   path: Schema.String,
   stamp: Schema.String,
+  state: Schema.String,
   wanted: Schema.Number,
   ruleset: Schema.String
 })
+
+const OwedRow = Schema.Struct({ generation: Schema.Number })
 
 const ExistingRow = Schema.Struct({
   id: Schema.Number,

@@ -103,8 +103,15 @@ export const make = ({ commit, read, sql, targets }: JournalDb) => {
       return all
     }).pipe(read("litter"))
 
+  const rewind = (now: number) =>
+    sql`UPDATE deliveries SET due = ${now} + max(0, due - updated), updated = ${now}
+      WHERE state <> 'DELIVERED' AND state IN ('RETRY_WAIT', 'BLOCKED') AND updated > ${now}`
+
+  const clockSetBack = Effect.flatMap(Clock.currentTimeMillis, rewind).pipe(Effect.asVoid, commit("clockSetBack"))
+
   const recover = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
+    yield* rewind(now)
     const interrupted = yield* rows(
       IdRow,
       sql`UPDATE deliveries SET state = 'PENDING', interrupted = 1, updated = ${now}
@@ -146,7 +153,7 @@ export const make = ({ commit, read, sql, targets }: JournalDb) => {
       commit("unblock")
     )
 
-  return { claim, release, choose, note, cleared, litter, recover, backlog, nextDue, unblock }
+  return { claim, release, choose, note, cleared, litter, clockSetBack, recover, backlog, nextDue, unblock }
 }
 
 const IdRow = Schema.Struct({ id: DeliveryId })

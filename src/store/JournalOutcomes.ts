@@ -6,12 +6,14 @@ import { DeliveryState, type Receipt } from "../domain/Delivery.ts"
 import type { Facts } from "../domain/Facts.ts"
 import { GenerationId, type Generation, type Stamp } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
+import type { Moved } from "../files/Files.ts"
 import type { Conclusion, Concluded, Disposal } from "./Journal.ts"
 import type { JournalDb } from "./JournalDb.ts"
 import { generationColumns, generationRows, readOrigin, writeOrigin } from "./journalRows.ts"
 import { affected, isDead, mergeFacts, rememberedAttempts, waits } from "./journalRules.ts"
 import { StoredFacts } from "./rows.ts"
 import { inChunks, insert, rows } from "./sqlTools.ts"
+import { writeMoved } from "./UndoSql.ts"
 
 export const make = ({ commit, logs, read, sql }: JournalDb) => {
   const conclude = (batch: ReadonlyArray<Conclusion>) =>
@@ -96,15 +98,15 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
       const disposing = yield* inChunks(done, (chunk) =>
         rows(
           IdRow,
-          sql`UPDATE generations SET state = 'DISPOSING', updated = ${now}
+          sql`UPDATE generations SET state = 'DISPOSING', note = NULL, updated = ${now}
             WHERE ${sql.in("id", chunk)} AND state <> 'REPLACED' RETURNING id`
         )
       )
       const moving = yield* inChunks(dead, (chunk) =>
         rows(
           IdRow,
-          sql`UPDATE generations SET state = 'MOVING', updated = ${now}
-            WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE') AND origin IS NULL RETURNING id`
+          sql`UPDATE generations SET state = 'MOVING', note = NULL, updated = ${now}
+            WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE', 'UNDONE') AND origin IS NULL RETURNING id`
         )
       )
       const of = (marked: ReadonlyArray<{ readonly id: GenerationId }>) =>
@@ -119,7 +121,8 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
     Effect.gen(function* () {
       const marked = yield* rows(
         MarkedRow,
-        sql`SELECT id, state, origin, updated FROM generations WHERE state IN ('DISPOSING', 'MOVING') ORDER BY id LIMIT ${limit}`
+        sql`SELECT id, state, origin, updated FROM generations
+          WHERE state IN ('DISPOSING', 'MOVING') AND note IS NULL ORDER BY id LIMIT ${limit}`
       )
       const ids = marked.map(({ id }) => id)
       const generations = new Map<GenerationId, Generation>()
@@ -165,18 +168,38 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
       return all
     })
 
-  const disposed = (batch: ReadonlyArray<{ readonly id: GenerationId; readonly note: string | null }>) =>
+  const disposed = (
+    batch: ReadonlyArray<{
+      readonly id: GenerationId
+      readonly note: string | null
+      readonly later?: boolean | undefined
+      readonly archived?: Moved | undefined
+    }>
+  ) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       yield* inChunks(
         batch.filter((one) => one.note === null).map((one) => one.id),
-        (chunk) => sql`UPDATE generations SET state = 'DISPOSED', updated = ${now} WHERE ${sql.in("id", chunk)}`
+        (chunk) =>
+          sql`UPDATE generations SET state = 'DISPOSED', note = NULL, updated = ${now} WHERE ${sql.in("id", chunk)}`
       )
+      for (const { archived, id } of batch) {
+        if (archived === undefined) continue
+        yield* sql`UPDATE generations SET archived = ${writeMoved(archived)} WHERE id = ${id}`
+      }
       for (const one of batch) {
         if (one.note === null) continue
+        if (one.later === true) {
+          // its time stays that of the intent
+          yield* sql`UPDATE generations SET note = ${one.note} WHERE id = ${one.id}`
+          continue
+        }
         yield* sql`UPDATE generations SET state = 'DONE', note = ${one.note}, updated = ${now} WHERE id = ${one.id}`
       }
     }).pipe(commit("disposed"))
+
+  const retryDisposals = sql`UPDATE generations SET note = NULL
+    WHERE state IN ('DISPOSING', 'MOVING') AND note IS NOT NULL`.pipe(Effect.asVoid, commit("retryDisposals"))
 
   const moved = (
     id: GenerationId,
@@ -239,7 +262,7 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
       commit("expunged")
     )
 
-  return { conclude, settle, disposals, disposed, moved, archived, expired, expunged }
+  return { conclude, settle, disposals, disposed, retryDisposals, moved, archived, expired, expunged }
 }
 
 const nothing: Concluded = { dispose: [], dead: [] }

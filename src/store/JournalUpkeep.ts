@@ -21,13 +21,13 @@ export const make = (
       const update = (where: Statement.Fragment) =>
         rows(
           LaneRow,
-          sql`UPDATE deliveries SET state = 'PENDING', attempts = 0, due = NULL, updated = ${now}
+          sql`UPDATE deliveries SET state = 'PENDING', attempts = 0, due = NULL, undone = NULL, updated = ${now}
             WHERE ${sql.in("state", replayable)} AND anew IS NULL AND ${where} AND NOT EXISTS
-              (SELECT 1 FROM generations g WHERE g.id = deliveries.generation AND g.state = 'MOVING')
+              (SELECT 1 FROM generations g WHERE g.id = deliveries.generation AND g.state IN ('MOVING', 'UNDOING'))
             RETURNING id, lane`
         )
       return ids === "all"
-        ? yield* update(sql`state <> 'DELIVERED'`)
+        ? yield* update(sql`state <> 'DELIVERED' AND (undone IS NULL OR state <> 'CANCELLED')`)
         : yield* inChunks(ids, (chunk) => update(sql.in("id", chunk)))
     }).pipe(commit("replay"))
 
@@ -87,7 +87,7 @@ export const make = (
       const to = after + lookedThrough
       const generations = yield* generationRows(
         sql`SELECT ${sql.literal(generationColumns)} FROM generations
-          WHERE id > ${after} AND id <= ${to} AND state IN ('OPEN', 'DONE') AND updated < ${before}
+          WHERE id > ${after} AND id <= ${to} AND state IN ('OPEN', 'DONE', 'UNDONE') AND updated < ${before}
             AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.generation = generations.id
               AND (d.updated >= ${before} OR d.resume IS NOT NULL
                 OR d.state IN ('PENDING', 'SENDING', 'PUBLISHING', 'RETRY_WAIT', 'BLOCKED')))

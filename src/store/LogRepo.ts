@@ -2,6 +2,7 @@
  * The log: what people read, one entry for each concluded delivery.
  */
 import { Context, Schema, type Effect, type Option } from "effect"
+import type { DeliveryId } from "../domain/Delivery.ts"
 import type { LogEntry, LogStatus } from "../domain/LogEntry.ts"
 
 /** The log could not be read or written. */
@@ -67,6 +68,11 @@ export class LogRepo extends Context.Tag("filedispatch/store/LogRepo")<
     readonly get: (id: string) => Effect.Effect<Option.Option<LogEntry>, LogError>
     /** False where there was none. */
     readonly remove: (id: string) => Effect.Effect<boolean, LogError>
+    /**
+     * Marks the entries of these deliveries: their file was put back in its source. `since` and `at` in milliseconds since
+     * the epoch: none of the entries is older than that; and when it was. In the caller's transaction where there is one.
+     */
+    readonly undone: (deliveries: ReadonlyArray<DeliveryId>, since: number, at: number) => Effect.Effect<void, LogError>
     readonly stats: (interval: StatsInterval) => Effect.Effect<ReadonlyArray<StatsBucket>, LogError>
     /** Removes entries concluded before that time (milliseconds since the epoch); the totals of stats stay. */
     readonly prune: (before: number) => Effect.Effect<number, LogError>

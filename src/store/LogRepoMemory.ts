@@ -78,6 +78,15 @@ export const layer: Layer.Layer<LogRepo> = Layer.sync(LogRepo, () => {
         record(row.entry, -1)
         return true
       }),
+    undone: (deliveries, _, at) =>
+      Effect.sync(() => {
+        const undone = new Date(at).toISOString()
+        for (const [id, { entry, seq }] of rows) {
+          const { delivery } = entry
+          if (entry.undone !== undefined || !deliveries.some((one) => one === delivery)) continue
+          rows.set(id, { seq, entry: { ...entry, undone } })
+        }
+      }),
     stats: (interval) => Effect.sync(() => summarise(days.values(), interval)),
     prune: (before) =>
       Effect.sync(() => {

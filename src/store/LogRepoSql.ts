@@ -6,11 +6,13 @@
  */
 import { SqlClient, SqlError, SqlSchema, type Statement } from "@effect/sql"
 import { Effect, Layer, Option, type ParseResult, Schema } from "effect"
+import type { DeliveryId } from "../domain/Delivery.ts"
 import { LogEntry, LogStatus } from "../domain/LogEntry.ts"
 import * as LogCursor from "./LogCursor.ts"
 import { LogError, type LogFilter, type LogOrder, LogRepo, type StatsInterval } from "./LogRepo.ts"
 import { ReadSql } from "./ReadSql.ts"
 import { sqlReason } from "./sqlReason.ts"
+import { inChunks } from "./sqlTools.ts"
 
 export const layer: Layer.Layer<LogRepo, never, SqlClient.SqlClient | ReadSql> = Layer.effect(
   LogRepo,
@@ -130,20 +132,31 @@ const makeWrites = (sql: SqlClient.SqlClient) => {
     }
   })
 
-  return { append, remove, prune }
+  const undone = (deliveries: ReadonlyArray<DeliveryId>, since: number, at: number) =>
+    inChunks(
+      deliveries,
+      // there is no index by delivery, but one by time
+      (chunk) =>
+        sql`UPDATE logs SET undone = ${new Date(at).toISOString()} WHERE created >= ${new Date(since).toISOString()}
+          AND ${sql.in("delivery", chunk)} AND undone IS NULL`
+    ).pipe(Effect.asVoid, Effect.mapError(wrap("the log could not be written")))
+
+  return { append, remove, prune, undone }
 }
 
 const makeReads = (sql: SqlClient.SqlClient) => {
   const unreadable = wrap("the log could not be read")
-  const columnList = sql.literal(columns.join(", "))
+  const columnList = sql.literal(`${columns.join(", ")}, undone`)
 
   const findOne = SqlSchema.findOne({
     Request: Schema.String,
-    Result: LogEntry,
+    Result: StoredEntry,
     execute: (id) => sql`SELECT ${columnList} FROM logs WHERE id = ${id}`
   })
 
-  const get = Effect.fn("LogRepo.get")((id: string) => Effect.mapError(findOne(id), unreadable))
+  const get = Effect.fn("LogRepo.get")((id: string) =>
+    findOne(id).pipe(Effect.map(Option.map(toEntry)), Effect.mapError(unreadable))
+  )
 
   const count = (statement: Statement.Statement<unknown>) =>
     SqlSchema.single({
@@ -175,7 +188,7 @@ const makeReads = (sql: SqlClient.SqlClient) => {
     })
     return SqlSchema.findAll({
       Request: Schema.Void,
-      Result: Schema.Struct({ seq: Schema.Int, ...LogEntry.fields }),
+      Result: Schema.Struct({ seq: Schema.Int, ...StoredEntry.fields }),
       execute: () =>
         sql`SELECT seq, ${columnList} FROM logs WHERE ${sql.and(wanted)}
           ORDER BY ${column} ${direction}, seq ${direction} LIMIT ${limit}`
@@ -195,7 +208,7 @@ const makeReads = (sql: SqlClient.SqlClient) => {
     const page = rows.slice(0, options.limit)
     const last = page.at(-1)
     return Option.some({
-      entries: page.map(withoutSeq),
+      entries: page.map(({ seq: _seq, ...entry }) => toEntry(entry)),
       total: all,
       next: rows.length > options.limit && last !== undefined ? LogCursor.encode(options.order, last, last.seq) : null
     })
@@ -223,7 +236,10 @@ const makeReads = (sql: SqlClient.SqlClient) => {
   return { get, query, stats }
 }
 
-const withoutSeq = ({ seq: _seq, ...entry }: LogEntry & { readonly seq: number }): LogEntry => entry
+const StoredEntry = Schema.Struct({ ...LogEntry.fields, undone: Schema.NullOr(Schema.String) })
+
+const toEntry = ({ undone, ...entry }: typeof StoredEntry.Type): LogEntry =>
+  undone === null ? entry : { ...entry, undone }
 
 const columns = [
   "id",

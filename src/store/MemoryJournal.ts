@@ -6,7 +6,7 @@ import { Clock, Effect, Layer } from "effect"
 import { v4 as uuid } from "uuid"
 import { DeliveryId, givenUp, open, replayable, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
 import type { Facts } from "../domain/Facts.ts"
-import { GenerationId, type Generation } from "../domain/Generation.ts"
+import { GenerationId, withoutDevice, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Placement } from "../domain/Target.ts"
 import {
@@ -22,6 +22,7 @@ import {
   affected,
   elsewhere,
   isDead,
+  isUndoneAs,
   lastNumbers,
   mergeFacts,
   rememberedAttempts,
@@ -29,10 +30,20 @@ import {
   supersededReason
 } from "./journalRules.ts"
 import { LogRepo } from "./LogRepo.ts"
-import { MemoryStore } from "./MemoryStore.ts"
+import { MemoryStore, type StoredGeneration } from "./MemoryStore.ts"
 import * as Patience from "./Patience.ts"
+import type { GenerationState } from "./UndoRepo.ts"
 
 const waiting: ReadonlyArray<DeliveryState> = ["PENDING", "RETRY_WAIT", "BLOCKED"]
+
+/** States from which a newer file at its path takes over. */
+const replaceable: ReadonlyArray<GenerationState> = ["OPEN", "DONE", "MOVED", "UNDONE"]
+
+/** States in which the file is not where it can be read. */
+const inMotion: ReadonlyArray<GenerationState | undefined> = ["MOVING", "UNDOING"]
+
+const isSighted = ({ generation: { stamp }, state }: StoredGeneration, found: string): boolean =>
+  stamp === found || isUndoneAs({ stamp, state }, found)
 
 const make = Effect.gen(function* () {
   const store = yield* MemoryStore
@@ -56,13 +67,13 @@ const make = Effect.gen(function* () {
 
   const admitOne = (ruleset: string, admission: Admission, now: number): ReadonlyArray<string> => {
     const others = known(admission.source, admission.file.path)
-    if (others.some((one) => one.wanted > 0 && one.generation.stamp === admission.file.stamp)) return []
+    if (others.some((one) => one.wanted > 0 && isSighted(one, admission.file.stamp))) return []
     for (const other of others) {
       if (other.wanted === 0) {
         store.generations.delete(other.generation.id)
         continue
       }
-      if (other.state === "OPEN" || other.state === "DONE" || other.state === "MOVED") other.state = "REPLACED"
+      if (replaceable.includes(other.state)) other.state = "REPLACED"
       for (const delivery of those((one) => one.generation.id === other.generation.id && waiting.includes(one.state))) {
         change(delivery.id, { state: "SUPERSEDED", reason: supersededReason, due: null, updated: now })
       }
@@ -127,7 +138,7 @@ const make = Effect.gen(function* () {
 
   const rerouteOne = (ruleset: string, { generation: id, placements }: Rerouting, now: number) => {
     const stored = store.generations.get(id)
-    if (stored === undefined || !["OPEN", "DONE", "MOVED"].includes(stored.state)) return []
+    if (stored === undefined || !replaceable.includes(stored.state)) return []
     const existing = those((one) => one.generation.id === id)
     const back = existing.filter((one) => replayable.includes(one.state) && !isReplaced(one))
     const kept = existing.filter(({ state }) => state === "DELIVERED" || open.includes(state))
@@ -182,6 +193,16 @@ const make = Effect.gen(function* () {
     }
   }
 
+  /** All its targets have it. */
+  const hasAll = ({ generation }: StoredGeneration): boolean =>
+    those((one) => one.generation.id === generation.id && one.state !== "DELIVERED").length === 0
+
+  const rewind = (now: number): void => {
+    for (const { due, id, updated } of those((one) => one.state === "RETRY_WAIT" || one.state === "BLOCKED")) {
+      if (updated > now) change(id, { due: now + Math.max(0, (due ?? now) - updated), updated: now })
+    }
+  }
+
   const settle = (ids: Iterable<GenerationId>, now: number): Concluded => {
     const dispose: Array<Generation> = []
     const dead: Array<Generation> = []
@@ -192,6 +213,7 @@ const make = Effect.gen(function* () {
       const unfinished = those((one) => one.generation.id === id && one.state !== "DELIVERED" && !isReplaced(one))
       const mark = (state: "DISPOSING" | "MOVING", list: Array<Generation>) => {
         stored.state = state
+        stored.note = null
         stored.updated = now
         list.push(generation)
       }
@@ -199,7 +221,7 @@ const make = Effect.gen(function* () {
         if (generation.after._tag !== "Keep") mark("DISPOSING", dispose)
       } else if (
         generation.onDead?._tag === "Move" &&
-        (stored.state === "OPEN" || stored.state === "DONE") &&
+        (stored.state === "OPEN" || stored.state === "DONE" || stored.state === "UNDONE") &&
         stored.origin === null &&
         isDead(new Set(unfinished.map(({ state }) => state)))
       ) {
@@ -238,7 +260,9 @@ const make = Effect.gen(function* () {
         found.filter(
           (file) =>
             !known(source, file.path).some(
-              (one) => one.generation.stamp === file.stamp && (one.wanted > 0 || one.ruleset === ruleset)
+              (one) =>
+                (isSighted(one, file.stamp) && (one.wanted > 0 || one.ruleset === ruleset)) ||
+                (withoutDevice(one.generation.stamp) === withoutDevice(file.stamp) && one.wanted > 0 && hasAll(one))
             )
         )
       ),
@@ -294,7 +318,7 @@ const make = Effect.gen(function* () {
     disposals: (limit) =>
       Effect.sync(() =>
         Array.from(store.generations.values())
-          .filter(({ state }) => state === "DISPOSING" || state === "MOVING")
+          .filter(({ note, state }) => (state === "DISPOSING" || state === "MOVING") && note === null)
           .slice(0, limit)
           .map(({ generation, origin, state, updated }): Disposal => ({
             generation,
@@ -306,14 +330,25 @@ const make = Effect.gen(function* () {
       ),
     disposed: (batch) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        for (const { id, note } of batch) {
+        for (const { archived, id, later, note } of batch) {
           const stored = store.generations.get(id)
           if (stored === undefined) continue
+          if (archived !== undefined) stored.archived = archived
+          if (later === true) {
+            stored.note = note
+            continue
+          }
           stored.state = note === null ? "DISPOSED" : "DONE"
           stored.note = note
           stored.updated = now
         }
       }),
+    retryDisposals: Effect.sync(() => {
+      for (const one of store.generations.values()) {
+        if (one.state === "DISPOSING" || one.state === "MOVING") one.note = null
+      }
+    }),
+    clockSetBack: Effect.map(Clock.currentTimeMillis, rewind),
     moved: (id, { marker, path, source, stamp }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const stored = store.generations.get(id)
@@ -343,6 +378,7 @@ const make = Effect.gen(function* () {
         for (const id of ids) store.archives.delete(id)
       }),
     recover: Effect.map(Clock.currentTimeMillis, (now) => {
+      rewind(now)
       const interrupted = those((one) => one.state === "SENDING" || one.state === "PUBLISHING")
       for (const one of interrupted) change(one.id, { state: "PENDING", interrupted: true, updated: now })
       for (const one of those((each) => each.state === "BLOCKED")) change(one.id, { due: now })
@@ -378,10 +414,13 @@ const make = Effect.gen(function* () {
           (one) =>
             replayable.includes(one.state) &&
             !isReplaced(one) &&
-            store.generations.get(one.generation.id)?.state !== "MOVING" &&
-            (ids === "all" || ids.includes(one.id))
+            !inMotion.includes(store.generations.get(one.generation.id)?.state) &&
+            (ids === "all" ? one.undone === undefined || one.state !== "CANCELLED" : ids.includes(one.id))
         )
-        for (const one of chosen) change(one.id, { state: "PENDING", attempts: 0, due: null, updated: now })
+        for (const one of chosen) {
+          const { undone: _, ...rest } = one
+          store.deliveries.set(one.id, { ...rest, state: "PENDING", attempts: 0, due: null, updated: now })
+        }
         return chosen.map((one) => ({ id: one.id, lane: one.target.lane }))
       }),
     reroute: (ruleset, batch) =>
@@ -403,7 +442,7 @@ const make = Effect.gen(function* () {
           .filter(
             (one) =>
               one.generation.id > after &&
-              (one.state === "OPEN" || one.state === "DONE") &&
+              (one.state === "OPEN" || one.state === "DONE" || one.state === "UNDONE") &&
               one.updated < before &&
               !those((each) => each.generation.id === one.generation.id).some(
                 (each) => each.updated >= before || each.resume !== null || open.includes(each.state)

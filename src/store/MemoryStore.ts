@@ -5,16 +5,20 @@ import { Context, Layer } from "effect"
 import type { Attempt, Delivery, DeliveryId } from "../domain/Delivery.ts"
 import type { Generation, GenerationId } from "../domain/Generation.ts"
 import type { RelPath } from "../domain/RelPath.ts"
+import type { Moved } from "../files/Files.ts"
 import type { Archived } from "./Journal.ts"
+import type { GenerationState } from "./UndoRepo.ts"
 
 export interface StoredGeneration {
   generation: Generation
   readonly wanted: number
   readonly ruleset: string
-  state: "OPEN" | "DONE" | "DISPOSING" | "DISPOSED" | "MOVING" | "MOVED" | "REPLACED"
+  state: GenerationState
   note: string | null
   /** Where it was found, once it was moved. */
   origin: { readonly source: string; readonly path: RelPath } | null
+  /** Where it was archived. */
+  archived?: Moved | null
   updated: number
 }
 

@@ -64,10 +64,15 @@ const explain = (judged: Judged): Effect.Effect<Either.Either<Explanation, strin
       locations,
       decided: true,
       until: null,
-      summary: `${explained.file} was accepted on ${new Date(at).toISOString()} for ${locations.join(", ")}.`
+      summary: `${explained.file} was accepted on ${new Date(at).toISOString()} for ${locations.join(", ")}.${undoneOf(judged)}`
     }
     return Either.right(explanation)
   })
+
+const undoneOf = ({ deliveries }: Judged): string => {
+  const undone = deliveries.find((delivery) => delivery.undone !== undefined)?.undone
+  return undone === undefined ? "" : ` It was undone on ${new Date(undone).toISOString()}: the file was put back.`
+}
 
 const locationOf = ({ name, target }: Delivery): string => location(target, RelPath.display(name))
 

@@ -7,6 +7,27 @@ import type { GenerationId, Generation } from "../domain/Generation.ts"
 import { location, type Placement } from "../domain/Target.ts"
 import type { Conclusion, Counters } from "./Journal.ts"
 
+/** States of a file that was put back in its source, or is just about to be. */
+export const undoneStates: ReadonlySet<string> = new Set(["UNDOING", "UNDONE"])
+
+/**
+ * Whether what was found at its path is a file that was put back there, or is just being. That renames it, so that it is
+ * known by the rest of its stamp, up to the time of that change: one that was touched since is another.
+ */
+export const isUndoneAs = (
+  { stamp, state }: { readonly stamp: string; readonly state: string },
+  found: string
+): boolean => {
+  if (!undoneStates.has(state)) return false
+  const [, ino, size, mtime = "0", ctime = "0"] = stamp.split(":")
+  const [, foundIno, foundSize, foundMtime = "0", foundCtime = "0"] = found.split(":")
+  if (size !== foundSize) return false
+  if (state === "UNDONE") return ino === foundIno && mtime === foundMtime && BigInt(foundCtime) <= BigInt(ctime)
+  // it may come as a copy, whose time is set to the microsecond
+  const difference = BigInt(mtime) - BigInt(foundMtime)
+  return difference > -10_000n && difference < 10_000n
+}
+
 /** Why a delivery was given up for a newer generation of its file. */
 export const supersededReason = "the file changed before it was sent; its newer version is sent instead"
 

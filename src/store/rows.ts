@@ -61,6 +61,7 @@ const DeliveryRow = Schema.Struct({
   receipt_verified: Schema.NullOr(Verified),
   receipt_name: Schema.NullOr(StoredPath),
   receipt_source: Schema.NullOr(Schema.String),
+  undone: Schema.NullOr(Schema.Number),
   created: Schema.Number,
   updated: Schema.Number
 })
@@ -70,7 +71,7 @@ export const deliveryColumns = `d.id, d.generation, g.source, g.path, g.stamp, g
   g.on_dead, g.marker, d.route, t.definition, d.name, d.priority, d.facts, d.state, d.attempts, d.due, d.reason,
   d.chosen, d.resume, d.sole, d.interrupted, r.bytes AS receipt_bytes, r.sha256 AS receipt_sha256,
   r.said AS receipt_said, r.verified AS receipt_verified, r.name AS receipt_name, r.source_sha256 AS receipt_source,
-  d.created, d.updated`
+  d.undone, d.created, d.updated`
 
 export const deliveryTables = `deliveries d
   JOIN generations g ON g.id = d.generation
@@ -121,6 +122,7 @@ export const StoredDelivery = Schema.transform(DeliveryRow, Schema.typeSchema(De
             name: row.receipt_name,
             ...(row.receipt_source === null ? {} : { sourceSha256: row.receipt_source })
           },
+    ...(row.undone === null ? {} : { undone: row.undone }),
     created: row.created,
     updated: row.updated
   }),
@@ -135,6 +137,7 @@ export const StoredDelivery = Schema.transform(DeliveryRow, Schema.typeSchema(De
     receipt_said: receipt?.said ?? null,
     receipt_verified: receipt?.verified ?? null,
     receipt_name: receipt?.name ?? null,
-    receipt_source: receipt?.sourceSha256 ?? null
+    receipt_source: receipt?.sourceSha256 ?? null,
+    undone: delivery.undone ?? null
   })
 })

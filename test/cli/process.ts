@@ -32,6 +32,8 @@ export interface Running {
 export interface Options {
   readonly cwd?: string | undefined
   readonly env?: NodeJS.ProcessEnv | undefined
+  /** A program with its arguments that runs it, and then is it: `prlimit --nofile=64`, `strace -D …`. */
+  readonly under?: ReadonlyArray<string> | undefined
 }
 
 /** Starts Node with these arguments. */
@@ -82,7 +84,8 @@ export const alive = (pid: number): boolean => {
 }
 
 const start = (args: ReadonlyArray<string>, options: Options) => {
-  const child: ChildProcess = spawn(process.execPath, args, {
+  const [command = process.execPath, ...rest] = [...(options.under ?? []), process.execPath, ...args]
+  const child: ChildProcess = spawn(command, rest, {
     cwd: options.cwd ?? root,
     env: { ...process.env, NO_COLOR: "1", ...options.env },
     stdio: ["ignore", "pipe", "pipe"]

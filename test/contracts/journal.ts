@@ -375,6 +375,66 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* isUnknown(found("b"))).toBe(false)
       }))
 
+    test("puts off what can't be disposed of now, until it is told to try again", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* admit(admission(found("a"), [target()], { _tag: "Delete" }))
+        yield* conclude(deliveredNow(yield* claimOne))
+        const [intent] = yield* journal.disposals(10)
+        if (intent === undefined) throw new Error("nothing to dispose of")
+        const { id } = intent.generation
+        yield* TestClock.adjust("1 hour")
+        yield* journal.disposed([{ id, note: "the disk is full", later: true }])
+        expect(yield* journal.disposals(10)).toEqual([])
+        yield* journal.retryDisposals
+        // the time that templates go by is that of the intent
+        expect(yield* journal.disposals(10)).toEqual([intent])
+        yield* journal.disposed([{ id, note: null }])
+        yield* journal.retryDisposals
+        expect(yield* journal.disposals(10)).toEqual([])
+      }))
+
+    test("waits as long as it was to, and no longer, where the clock is set back", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const day = 86_400_000
+        yield* TestClock.setTime(100 * day)
+        yield* admit(admission(found("a")), admission(found("b")))
+        const [a, b] = yield* claim("memory://one", 10, 100 * day)
+        if (!a || !b) throw new Error("nothing claimed")
+        yield* conclude(
+          failedNow(a, "RETRY_WAIT", { due: 100 * day + 500 }),
+          failedNow(b, "BLOCKED", { due: 100 * day + 1000 })
+        )
+        yield* TestClock.setTime(day)
+        yield* journal.clockSetBack
+        expect(yield* journal.nextDue("memory://one")).toBe(day + 500)
+        expect(paths(yield* claim("memory://one", 10, day + 499))).toEqual([])
+        expect(paths(yield* claim("memory://one", 10, day + 500))).toEqual(["a"])
+        // what is no longer than it was to be stays
+        yield* journal.clockSetBack
+        expect(yield* journal.nextDue("memory://one")).toBe(day + 1000)
+        yield* conclude(failedNow(a, "RETRY_WAIT", { due: day + 2000 }))
+        yield* TestClock.setTime(0)
+        // and the same after a restart
+        yield* journal.recover
+        expect(paths(yield* claim("memory://one", 10, 2000))).toEqual(["b", "a"])
+      }))
+
+    test("knows a file again whose disk has got another number, if all its targets have it", () =>
+      Effect.gen(function* () {
+        const moved = (file: Found): Found => ({ ...file, stamp: Stamp.make(file.stamp.replace(/^1:/, "7:")) })
+        yield* admit(admission(found("a")), admission(found("b")), admission(found("c"), []))
+        const [a] = yield* claim("memory://one", 1)
+        if (a === undefined) throw new Error("nothing claimed")
+        yield* conclude(deliveredNow(a))
+        expect(yield* isUnknown(moved(found("a")))).toBe(false)
+        expect(yield* isUnknown(moved(found("a", 2)))).toBe(true)
+        // what is owed goes by its stamp, and so it is taken up anew
+        expect(yield* isUnknown(moved(found("b")))).toBe(true)
+        expect(yield* isUnknown(moved(found("c")))).toBe(true)
+      }))
+
     for (const state of ["DEAD", "SKIPPED", "AMBIGUOUS", "SUPERSEDED"] as const) {
       test(`keeps the source while one delivery is ${state}`, () =>
         Effect.gen(function* () {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Logger, Option, TestClock } from "effect"
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Delivery } from "../../src/domain/Delivery.ts"
@@ -50,7 +50,8 @@ const day = Date.UTC(2026, 0, 2)
 /** A source in a directory of its own, a journal, and what disposes of the source's files. */
 const start = (
   facts: Readonly<Record<string, Given>> = {},
-  wrap: (journal: JournalService) => JournalService = (one) => one
+  wrap: (journal: JournalService) => JournalService = (one) => one,
+  wrapFiles: (files: FilesService) => FilesService = (one) => one
 ) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(day)
@@ -61,6 +62,7 @@ const start = (
     const journal = Context.get(services, Journal)
     const make = Dispose.make({ sync: true, sourceName: () => Effect.succeed("inbox") }).pipe(
       Effect.provideService(Journal, wrap(journal)),
+      Effect.provideService(Files, wrapFiles(Context.get(services, Files))),
       Effect.provide(services)
     )
 
@@ -131,6 +133,7 @@ const start = (
   })
 
 type JournalService = Context.Tag.Service<typeof Journal>
+type FilesService = Context.Tag.Service<typeof Files>
 
 /** All files below a directory, sorted. */
 const tree = (directory: string, prefix = ""): ReadonlyArray<string> =>
@@ -170,6 +173,34 @@ describe("after: archive", () => {
       yield* app.run
       expect(app.list()).toEqual(["a"])
       expect(yield* app.journal.disposals(10)).toEqual([])
+    })
+  )
+
+  it.scoped("waits while the archive's disk takes nothing, says so once, and goes on by itself", () =>
+    Effect.gen(function* () {
+      let full = true
+      const said: Array<string> = []
+      const app = yield* start({}, undefined, (files) => ({
+        ...files,
+        archive: (job, to) =>
+          full
+            ? Effect.succeed({ note: `${job.path} stays for now`, moved: null, warning: null, later: true })
+            : files.archive(job, to)
+      }))
+      for (const name of ["a", "b"]) {
+        yield* app.conclude(yield* app.accept(name, { after: archive(`${app.directory}/done/`) }))
+      }
+      const logger = Logger.make(({ message }) => void said.push(String(message)))
+      yield* app.runFor("20 seconds").pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      expect(said.filter((line) => line.includes("stays for now"))).toEqual([
+        "a stays for now. This, and others like it, are tried again by themselves"
+      ])
+      expect(app.list()).toEqual(["a", "b"])
+      full = false
+      // also by the next run, which has the intents from the journal
+      yield* app.run
+      expect(app.list("done")).toEqual(["a", "b"])
+      expect(app.list()).toEqual([])
     })
   )
 

@@ -176,8 +176,10 @@ describe("health", () => {
   it.scopedLive("GET /api/v1/sources answers how each source is", () =>
     Effect.gen(function* () {
       const answer = yield* call("GET", "/api/v1/sources")
-      const { lastScan: _, ...rest } = source
-      expect(answer.json).toEqual([{ ...rest, last_scan: "1970-01-01T00:00:05.000Z" }])
+      const { lastEvent: _, lastScan: __, ...rest } = source
+      expect(answer.json).toEqual([
+        { ...rest, last_scan: "1970-01-01T00:00:05.000Z", last_event: "1970-01-01T00:00:06.000Z" }
+      ])
     }).pipe(Effect.provide(testServer()))
   )
 
@@ -229,6 +231,7 @@ describe("health", () => {
       expect(lines).toContain('filedispatch_lane_up{lane="ftp://user@host:21"} 0')
       expect(lines).toContain('filedispatch_lane_up{lane="odd\\"\\\\\\n"} 1')
       expect(lines).toContain('filedispatch_source_accepted_total{source="inbox"} 7')
+      expect(lines).toContain('filedispatch_source_missed_events_total{source="inbox"} 4')
       const form = /^(# (HELP|TYPE) filedispatch_\w+ .+|filedispatch_\w+(\{.*\})? [0-9.]+|)$/
       expect(lines.filter((line) => !form.test(line))).toEqual([])
     }).pipe(Effect.provide(testServer()))

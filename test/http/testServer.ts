@@ -8,6 +8,7 @@ import { ConfigError, whole } from "../../src/config/ConfigError.ts"
 import * as CurrentSettings from "../../src/config/CurrentSettings.ts"
 import { Reload, type ConfigStatus } from "../../src/config/Reload.ts"
 import { Dispatcher, type DispatcherEvent, type LaneStatus } from "../../src/deliver/Dispatcher.ts"
+import { Undo } from "../../src/deliver/Undo.ts"
 import { type Attempt, type Delivery, DeliveryId, replayable } from "../../src/domain/Delivery.ts"
 import { GenerationId, Stamp } from "../../src/domain/Generation.ts"
 import * as RelPath from "../../src/domain/RelPath.ts"
@@ -94,6 +95,9 @@ export const source: SourceStatus = {
   settling: 2,
   waiting: 3,
   lastScan: 5_000,
+  lastEvent: 6_000,
+  missed: 4,
+  proved: "events",
   accepted: 7,
   unmatched: 1
 }
@@ -201,6 +205,8 @@ const stubs = Layer.unwrapEffect(
         conclude: unused,
         disposals: unused,
         disposed: unused,
+        retryDisposals: unused(),
+        clockSetBack: unused(),
         moved: unused,
         archived: unused,
         expired: unused,
@@ -236,10 +242,35 @@ const stubs = Layer.unwrapEffect(
         aged: unused,
         prune: unused
       }),
+      // what was delivered can be undone
+      Layer.succeed(Undo, {
+        undo: (ids, { dryRun }) =>
+          Effect.sync(() =>
+            ids.map((id) => {
+              const found = typeof id === "number" ? world.deliveries.get(id) : undefined
+              const isDelivered = found?.state === "DELIVERED"
+              if (isDelivered && !dryRun)
+                world.deliveries.set(found.id, { ...found, state: "CANCELLED", undone: 7_000 })
+              return {
+                id,
+                outcome: found === undefined ? "unknown" : isDelivered ? "undone" : "refused",
+                delivery: found?.id ?? null,
+                deliveries: found === undefined ? [] : [found.id],
+                file: found === undefined ? null : "/inbox/a",
+                from: isDelivered ? "/out/a" : null,
+                reason: isDelivered ? null : found === undefined ? "there is none" : "it was not delivered",
+                notes: isDelivered ? ["what was delivered elsewhere stays there"] : []
+              }
+            })
+          ),
+        last: unused,
+        finish: unused()
+      }),
       Layer.succeed(Dispatcher, {
         notify: (lanes) => Effect.sync(() => void world.notified.push(...lanes)),
         status: Ref.get(world.lanes),
         settled: unused(),
+        tell: (events) => Effect.asVoid(PubSub.publishAll(world.events, events)),
         events: Stream.fromPubSub(world.events),
         join: Effect.never
       }),

@@ -231,6 +231,33 @@ describe("the database", () => {
       return yield* exit
     })
 
+  it.scoped("is not touched where it is another program's, or a later version's", () =>
+    Effect.gen(function* () {
+      const directory = yield* Process.directory
+      const foreign = join(directory, "mails.db")
+      const run = (file: string, ...statements: ReadonlyArray<string>) =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          for (const statement of statements) yield* sql.unsafe(statement)
+        }).pipe(Effect.provide(SqliteClient.layer({ filename: file, disableWAL: true })))
+      yield* run(foreign, "CREATE TABLE mails (subject TEXT)")
+      const before = readFileSync(foreign)
+      expect((yield* Effect.flip(open(foreign))).message).toContain("belongs to another program. Nothing was changed")
+      expect(readFileSync(foreign).equals(before)).toBe(true)
+
+      const later = join(directory, "later.db")
+      yield* open(later)
+      yield* run(
+        later,
+        "INSERT INTO filedispatch_migrations (migration_id, name) VALUES (9999, 'of the future')",
+        "PRAGMA journal_mode = DELETE"
+      )
+      const was = readFileSync(later)
+      expect((yield* Effect.flip(open(later))).message).toContain("was made by a later version of filedispatch")
+      expect(readFileSync(later).equals(was)).toBe(true)
+    })
+  )
+
   it.scoped("is refused, with the reason, where it is not one", () =>
     Effect.gen(function* () {
       const directory = yield* Process.directory

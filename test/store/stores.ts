@@ -11,12 +11,14 @@ import * as LogRepoSql from "../../src/store/LogRepoSql.ts"
 import * as MemoryDeliveries from "../../src/store/MemoryDeliveries.ts"
 import * as MemoryJournal from "../../src/store/MemoryJournal.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import * as MemoryUndo from "../../src/store/MemoryUndo.ts"
 import * as ReadSql from "../../src/store/ReadSql.ts"
+import * as UndoSql from "../../src/store/UndoSql.ts"
 import * as Process from "../cli/process.ts"
 
 /** The SQL store over one file, all on one connection. */
 export const sqlite = (file: string) =>
-  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer).pipe(
+  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, UndoSql.layer).pipe(
     Layer.provideMerge(LogRepoSql.layer),
     Layer.provide(ReadSql.layerDirect),
     Layer.provideMerge(Database.layer({ file, durability: "crash" }))
@@ -26,6 +28,6 @@ export const inFile = Layer.unwrapScoped(
   Effect.map(Process.directory, (directory) => sqlite(join(directory, "journal.db")))
 )
 
-export const inMemory = Layer.mergeAll(MemoryJournal.layer, MemoryDeliveries.layer).pipe(
+export const inMemory = Layer.mergeAll(MemoryJournal.layer, MemoryDeliveries.layer, MemoryUndo.layer).pipe(
   Layer.provideMerge(Layer.merge(MemoryStore.layer, LogRepoMemory.layer))
 )
