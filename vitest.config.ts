@@ -1,5 +1,10 @@
 import { defineConfig } from "vitest/config"
 
+/** What measures how much memory something takes. */
+const memory = ["S3.memory", "SftpMemory", "UploadMemory", "memory-use"].map(
+  (name) => `test/deliver/destination/${name}.test.ts`
+)
+
 export default defineConfig({
   test: {
     testTimeout: 30_000,
@@ -12,7 +17,18 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "main", include: ["test/**/*.test.ts"], exclude: ["test/faults/**"] }
+        test: {
+          name: "main",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/faults/**", ...memory],
+          // each worker loads what the tests have in common once
+          isolate: false
+        }
+      },
+      {
+        // each in a process that has done nothing else
+        extends: true,
+        test: { name: "memory", include: memory }
       },
       {
         // the built program under kill, fault and attack; by `npm run test:faults`

@@ -45,6 +45,8 @@ const run = spawnSync(
     "--project",
     "faults",
     `--outputFile.json=${join(cache, "faults.json")}`,
+    // much of it is waiting
+    "--maxWorkers=3",
     ...positionals
   ],
   { cwd: root, env, stdio: "inherit" }

@@ -180,8 +180,8 @@ const retention = Layer.scopedDiscard(
       const entries = yield* logs.prune(before)
       if (generations + entries > 0) yield* Effect.logDebug(`Forgot ${entries} log entries of before the retention`)
     }).pipe(Effect.catchAll((error) => Effect.logWarning(`Old entries could not be removed: ${error.reason}`)))
-    const leapt = yield* Leap.make("log entries are not removed")
-    yield* Effect.flatMap(leapt, (yes) => (yes ? Effect.void : prune)).pipe(
+    const leap = yield* Leap.make("log entries are not removed")
+    yield* Effect.flatMap(leap.recently, (yes) => (yes ? Effect.void : prune)).pipe(
       Effect.repeat(Schedule.spaced("1 hour")),
       Effect.delay("1 minute"),
       Effect.forkScoped

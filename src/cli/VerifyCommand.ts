@@ -40,7 +40,7 @@ export const verify = Command.make(
 ).pipe(
   Command.withDescription(
     Help.description(
-      "Goes back to the targets with the receipts and says what is still there; ends with 1 where anything is not, or could not be asked.",
+      "Asks the targets for what was delivered; ends with 1 where something is not there, or can't be told.",
       "filedispatch verify -c CONFIG [--since TIME] [--destination URL] [--sample N] [--size | --hash]"
     )
   )

@@ -122,7 +122,7 @@ const ofError = (about: About, error: DeliveryError): DeliveryError => {
     case "SourceChangedError":
       return new SourceChangedError(fields)
     case "SourceGoneError":
-      return new SourceGoneError(fields)
+      return new SourceGoneError({ ...fields, unreadable: error.unreadable })
   }
 }
 

@@ -511,11 +511,20 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           case "SkippedError":
             return { ...fields, state: "SKIPPED", due: null, counts: false }
           case "SourceChangedError":
-            return { ...fields, state: "SUPERSEDED", due: null, counts: false }
+            return { ...fields, state: "SUPERSEDED", due: null, counts: false, lost: true }
           case "PermanentError":
-          case "SourceGoneError":
             failed += 1
             return { ...fields, state: "DEAD", due: null, counts: true }
+          case "SourceGoneError":
+            // a newer one that took its place may be done with already
+            if (
+              !error.unreadable &&
+              (yield* Effect.orElseSucceed(journal.replaced(delivery.generation.id), () => false))
+            ) {
+              return { ...fields, state: "SUPERSEDED", due: null, counts: false }
+            }
+            failed += 1
+            return { ...fields, state: "DEAD", due: null, counts: true, lost: !error.unreadable }
         }
       })
 

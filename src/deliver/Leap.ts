@@ -9,14 +9,19 @@ import { Clock, Duration, Effect } from "effect"
 const most = Duration.toMillis("2 days")
 const rest = Duration.toMillis("1 day")
 
-/** Answers whether the clock has leapt of late; `what` is not done then, and that is said once for each leap. */
-export const make = (what: string): Effect.Effect<Effect.Effect<boolean>> =>
+export interface Leap {
+  /** Whether the clock has leapt of late. */
+  readonly recently: Effect.Effect<boolean>
+}
+
+/** `what` is not done after a leap, and that is said once for each. */
+export const make = (what: string): Effect.Effect<Leap> =>
   Effect.gen(function* () {
     const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
     const offset = Effect.zipWith(Clock.currentTimeMillis, monotonic, (wall, counted) => wall - counted)
     let last = yield* offset
     let until = -Infinity
-    return Effect.gen(function* () {
+    const recently = Effect.gen(function* () {
       const now = yield* monotonic
       const is = yield* offset
       const days = Math.round((is - last) / 86_400_000)
@@ -29,4 +34,5 @@ export const make = (what: string): Effect.Effect<Effect.Effect<boolean>> =>
       last = is
       return now < until
     })
+    return { recently }
   })

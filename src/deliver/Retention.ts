@@ -38,8 +38,8 @@ type FilesService = Context.Tag.Service<typeof Files>
 type JournalService = Context.Tag.Service<typeof Journal>
 
 export const run = (files: FilesService, journal: JournalService, sync: boolean): Effect.Effect<never> =>
-  Effect.flatMap(Leap.make("archived files are not removed"), (leapt) => {
-    const trusted = Effect.flatMap(leapt, (yes) => (yes ? Effect.void : sweep(files, journal, sync)))
+  Effect.flatMap(Leap.make("archived files are not removed"), (leap) => {
+    const trusted = Effect.flatMap(leap.recently, (yes) => (yes ? Effect.void : sweep(files, journal, sync)))
     return Effect.forever(Effect.zipRight(trusted, Effect.sleep(interval))).pipe(Effect.delay(startDelay))
   })
 

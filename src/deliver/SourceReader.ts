@@ -413,6 +413,7 @@ const openError = (generation: Generation, error: unknown): SourceError => {
     case "EPERM":
       return new SourceGoneError({
         reason: `${describe(generation)} can't be read: permission denied. Give the user of filedispatch read access to it.`,
+        unreadable: true,
         cause: Option.some(error)
       })
     // a link, a socket or a device has taken the place of the file

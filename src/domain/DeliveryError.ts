@@ -96,7 +96,11 @@ export class SourceChangedError extends Schema.TaggedError<SourceChangedError>("
 /** The source file is gone, or can't be read. */
 export class SourceGoneError extends Schema.TaggedError<SourceGoneError>("filedispatch/SourceGoneError")(
   "SourceGoneError",
-  common
+  {
+    ...common,
+    /** It is there, but may not be read: that it is seen again says nothing new. */
+    unreadable: Schema.optionalWith(Schema.Boolean, { default: () => false })
+  }
 ) {
   override get message() {
     return message(this)

@@ -2,6 +2,7 @@
  * The file system in worker threads: one that looks (scans, stats, disposals), and some for each copier.
  */
 import { Effect, Exit, Layer, Option, Stream, type Scope } from "effect"
+import { readFileSync } from "node:fs"
 import { lstat } from "node:fs/promises"
 import { Worker } from "node:worker_threads"
 import type { RelPath } from "../domain/RelPath.ts"
@@ -77,8 +78,7 @@ const thread: Effect.Effect<Thread, never, Scope.Scope> = Effect.map(
 const startWorker = (): { readonly send: Thread["send"]; readonly stop: () => Promise<unknown> } => {
   const waiting = new Map<number, (reply: Reply) => void>()
   let last = 0
-  let stopped = false
-  let worker = start()
+  let worker: Worker | undefined = start()
 
   function start(): Worker {
     const next = new Worker(workerUrl("files/worker"), { stdin: false, name: "files" })
@@ -87,19 +87,21 @@ const startWorker = (): { readonly send: Thread["send"]; readonly stop: () => Pr
       waiting.delete(reply.id)
       done?.(reply)
     })
-    next.on("error", (error) => fail(error.message))
-    next.on("exit", (code) => fail(`the worker thread ended with code ${code}`))
+    next.on("error", (error) => fail(next, error.message))
+    next.on("exit", (code) => fail(next, `the worker thread ended with code ${code}`))
     // whether the process lives is for its main thread to say
     next.unref()
     return next
   }
 
-  function fail(reason: string): void {
+  /** An error comes before the end. Another one is started for the next call: what ended this one may last. */
+  function fail(ended: Worker, reason: string): void {
+    if (worker !== ended) return
+    worker = undefined
     for (const [id, done] of waiting) {
       done({ id, fault: { operation: "worker", path: "", code: "WORKER", reason } })
     }
     waiting.clear()
-    if (!stopped) worker = start()
   }
 
   return {
@@ -112,12 +114,10 @@ const startWorker = (): { readonly send: Thread["send"]; readonly stop: () => Pr
       waiting.set(last, (reply) =>
         done("fault" in reply ? Exit.fail(new FilesError(reply.fault)) : Exit.succeed(answerOf<Name>(reply.value)))
       )
+      worker ??= start()
       worker.postMessage({ id: last, operation, input })
     },
-    stop: () => {
-      stopped = true
-      return worker.terminate()
-    }
+    stop: () => worker?.terminate() ?? Promise.resolve()
   }
 }
 
@@ -131,7 +131,7 @@ const answerOf = <Name extends Operation>(value: unknown): Operations[Name]["out
 const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> =>
   Effect.gen(function* () {
     const idle: Array<Thread> = []
-    for (let count = 0; count < Math.max(threads, 2); count++) {
+    for (let count = 0; count < (fewDescriptors ? 1 : Math.max(threads, 2)); count++) {
       const one = yield* thread
       // two places each, so that a thread has its next work at hand while the main one still takes in the last
       idle.push(one)
@@ -205,6 +205,17 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
       recover: (job) => call("recover", { job })
     }
   })
+
+/** Each thread takes some descriptors: where there are few, the files need them. */
+const fewDescriptors: boolean = (() => {
+  try {
+    const [, limit] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? []
+    return limit !== undefined && Number(limit) < 256
+  } catch {
+    // not Linux
+    return false
+  }
+})()
 
 const broken = (error: FilesError): CopyResult => ({
   _tag: "Failed",

@@ -66,6 +66,8 @@ export type Conclusion =
       readonly due: number | null
       /** Whether it counts against the attempts of the retry policy. */
       readonly counts: boolean
+      /** The file was not there, or was another: seen again as it was accepted, it is sent after all. */
+      readonly lost?: boolean
       readonly started: number
       readonly ended: number
       /** An entry for what will not be tried again by itself. */
@@ -121,7 +123,7 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     readonly id: string
     /**
      * Those of `found` that are not known yet: no generation with that path and stamp, or one that no route wanted
-     * under another `ruleset` (a digest of the routes) than today's.
+     * under another `ruleset` (a digest of the routes) than today's, or one that was lost and is back.
      */
     readonly unknown: (
       source: string,
@@ -130,7 +132,7 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     ) => Effect.Effect<ReadonlyArray<Found>, JournalError>
     /**
      * Accepts files: from here on they are owed. Deliveries of older generations of the same path that have not begun
-     * are superseded. A generation that is known already is left as it is. Answers the lanes that have new work.
+     * are superseded. A generation that is known already is left as it is, but what was lost of it is owed again. Answers the lanes that have new work.
      */
     readonly admit: (
       ruleset: string,
@@ -167,6 +169,8 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
      * committed with the rest. One that is AMBIGUOUS or SUPERSEDED keeps the file where it is.
      */
     readonly conclude: (batch: ReadonlyArray<Conclusion>) => Effect.Effect<Concluded, JournalError>
+    /** Whether a newer generation has taken its place. */
+    readonly replaced: (id: GenerationId) => Effect.Effect<boolean, JournalError>
     /** Up to `limit` intents that are committed, but neither carried out nor put off. */
     readonly disposals: (limit: number) => Effect.Effect<ReadonlyArray<Disposal>, JournalError>
     /**

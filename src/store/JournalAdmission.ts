@@ -8,7 +8,16 @@ import * as RelPath from "../domain/RelPath.ts"
 import type { Placement } from "../domain/Target.ts"
 import type { Admission, Counters, Rerouting } from "./Journal.ts"
 import type { JournalDb } from "./JournalDb.ts"
-import { elsewhere, isUndoneAs, lastNumbers, reroutedReason, supersededReason, undoneStates } from "./journalRules.ts"
+import {
+  attemptsOfLost,
+  elsewhere,
+  findable,
+  isUndoneAs,
+  lastNumbers,
+  reroutedReason,
+  supersededReason,
+  undoneStates
+} from "./journalRules.ts"
 import { writeOnDead } from "./journalRows.ts"
 import { StoredPath } from "./rows.ts"
 import { inChunks, insert, rows } from "./sqlTools.ts"
@@ -21,7 +30,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
     inChunks(paths, (chunk) =>
       rows(
         KnownRow,
-        sql`SELECT id, path, stamp, state, wanted, ruleset FROM generations WHERE source = ${source} AND ${sql.in("path", chunk)}`
+        sql`SELECT id, path, stamp, state, wanted, ruleset, lost FROM generations WHERE source = ${source} AND ${sql.in("path", chunk)}`
       )
     )
 
@@ -32,7 +41,9 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
         found.map((file) => RelPath.display(file.path))
       )
       const seen = new Set<string>()
-      for (const row of all) if (row.wanted > 0 || row.ruleset === ruleset) seen.add(`${row.stamp}/${row.path}`)
+      for (const row of all) {
+        if ((row.wanted > 0 || row.ruleset === ruleset) && !isLost(row)) seen.add(`${row.stamp}/${row.path}`)
+      }
       const isUndone = ({ path, stamp }: Found): boolean =>
         all.some((row) => row.path === RelPath.display(path) && isUndoneAs(row, stamp))
       const unseen = found.filter((file) => !seen.has(`${file.stamp}/${RelPath.display(file.path)}`))
@@ -110,6 +121,24 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
     }
   }
 
+  /** What was lost of these, and is there again as it was accepted, is owed again. */
+  const findAgain = (generations: ReadonlyArray<number>, now: number) =>
+    Effect.gen(function* () {
+      yield* inChunks(
+        generations,
+        (chunk) => sql`UPDATE generations SET lost = 0, state = 'OPEN', updated = ${now} WHERE ${sql.in("id", chunk)}`
+      )
+      return yield* inChunks(generations, (chunk) =>
+        rows(
+          LaneRow,
+          sql`UPDATE deliveries SET state = 'PENDING', attempts = attempts + 1, lost = 0, due = NULL, updated = ${now}
+            WHERE ${sql.in("generation", chunk)} AND lost = 1 AND state IN ('SUPERSEDED', 'DEAD') AND anew IS NULL
+              AND attempts < ${attemptsOfLost}
+            RETURNING lane`
+        )
+      )
+    })
+
   const admit = (ruleset: string, batch: ReadonlyArray<Admission>) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
@@ -118,6 +147,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
       const newDeliveries = deliveryRows()
       const outdated: Array<number> = []
       const unwanted: Array<number> = []
+      const lost: Array<number> = []
       for (const [source, admissions] of groupBy(batch, (admission) => admission.source)) {
         const byPath = new Map<string, Array<typeof KnownRow.Type>>()
         const admitted = new Set<string>()
@@ -127,7 +157,10 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
           const path = paths[index] ?? ""
           const others = byPath.get(path) ?? []
           const same = others.find((row) => row.stamp === admission.file.stamp || isUndoneAs(row, admission.file.stamp))
-          if (same !== undefined && same.wanted > 0) continue
+          if (same !== undefined && same.wanted > 0) {
+            if (isLost(same)) lost.push(same.id)
+            continue
+          }
           for (const row of others) (row.wanted > 0 ? outdated : unwanted).push(row.id)
           if (admitted.has(`${admission.file.stamp}/${path}`)) continue
           admitted.add(`${admission.file.stamp}/${path}`)
@@ -168,6 +201,7 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
         (chunk) => sql`UPDATE generations SET state = 'REPLACED', updated = ${now}
           WHERE ${sql.in("id", chunk)} AND state IN ('OPEN', 'DONE', 'MOVED', 'UNDONE')`
       )
+      for (const { lane } of yield* findAgain(lost, now)) lanes.add(lane)
       yield* insert(sql, "generations", newGenerations)
       yield* newDeliveries.insert
       yield* count(batch)
@@ -255,6 +289,9 @@ export const make = ({ commit, last, read, sql, targets }: JournalDb) => {
   return { unknown, admit, counters, ruleset, reroute }
 }
 
+const isLost = (row: { readonly lost: number; readonly state: string }): boolean =>
+  row.lost === 1 && findable.has(row.state)
+
 const isReplayable = (state: DeliveryState): boolean => replayable.includes(state)
 
 const KnownRow = Schema.Struct({
@@ -263,9 +300,11 @@ const KnownRow = Schema.Struct({
   stamp: Schema.String,
   state: Schema.String,
   wanted: Schema.Number,
-  ruleset: Schema.String
+  ruleset: Schema.String,
+  lost: Schema.Number
 })
 
+const LaneRow = Schema.Struct({ lane: Schema.String })
 const OwedRow = Schema.Struct({ generation: Schema.Number })
 
 const ExistingRow = Schema.Struct({

@@ -40,10 +40,14 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
         // what waits may not have got as far as looking for the traces of an interrupted attempt
         yield* sql`UPDATE deliveries
           SET state = ${one.state}, reason = ${one.reason}, due = ${one.due}, updated = ${now},
-            attempts = attempts + ${one.counts ? 1 : 0},
+            attempts = attempts + ${one.counts ? 1 : 0}, lost = ${one.lost === true ? 1 : 0},
             interrupted = ${waits.has(one.state) ? sql.literal("interrupted") : 0}
           WHERE id = ${one.delivery.id}`
       }
+      yield* inChunks(
+        failed.filter((one) => one.lost === true).map(({ delivery }) => delivery.generation.id),
+        (chunk) => sql`UPDATE generations SET lost = 1 WHERE ${sql.in("id", chunk)}`
+      )
       yield* insert(
         sql,
         "attempts",
@@ -116,6 +120,12 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
         })
       return { dispose: of(disposing), dead: of(moving) } satisfies Concluded
     })
+
+  const replaced = (id: GenerationId) =>
+    rows(IdRow, sql`SELECT id FROM generations WHERE id = ${id} AND state = 'REPLACED'`).pipe(
+      Effect.map((found) => found.length > 0),
+      read("replaced")
+    )
 
   const disposals = (limit: number) =>
     Effect.gen(function* () {
@@ -262,7 +272,7 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
       commit("expunged")
     )
 
-  return { conclude, settle, disposals, disposed, retryDisposals, moved, archived, expired, expunged }
+  return { conclude, settle, replaced, disposals, disposed, retryDisposals, moved, archived, expired, expunged }
 }
 
 const nothing: Concluded = { dispose: [], dead: [] }

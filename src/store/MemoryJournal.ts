@@ -20,7 +20,9 @@ import {
 } from "./Journal.ts"
 import {
   affected,
+  attemptsOfLost,
   elsewhere,
+  findable,
   isDead,
   isUndoneAs,
   lastNumbers,
@@ -67,7 +69,8 @@ const make = Effect.gen(function* () {
 
   const admitOne = (ruleset: string, admission: Admission, now: number): ReadonlyArray<string> => {
     const others = known(admission.source, admission.file.path)
-    if (others.some((one) => one.wanted > 0 && isSighted(one, admission.file.stamp))) return []
+    const same = others.find((one) => one.wanted > 0 && isSighted(one, admission.file.stamp))
+    if (same !== undefined) return findAgain(same, now)
     for (const other of others) {
       if (other.wanted === 0) {
         store.generations.delete(other.generation.id)
@@ -95,6 +98,28 @@ const make = Effect.gen(function* () {
       add(generation, placement, { sole: placements.length === 1 && after._tag === "Delete", ruleset: null, now })
     }
     return placements.map(({ target }) => target.lane)
+  }
+
+  /** What could not be sent because the file was not there, or was another. */
+  const lostOf = ({ generation, state }: StoredGeneration): ReadonlyArray<Delivery> =>
+    !findable.has(state)
+      ? []
+      : those(
+          (one) =>
+            one.generation.id === generation.id &&
+            store.extras.get(one.id)?.lost === true &&
+            (one.state === "SUPERSEDED" || one.state === "DEAD") &&
+            !isReplaced(one) &&
+            one.attempts < attemptsOfLost
+        )
+
+  const findAgain = (found: StoredGeneration, now: number): ReadonlyArray<string> => {
+    const lost = lostOf(found)
+    for (const { attempts, id } of lost) {
+      change(id, { state: "PENDING", attempts: attempts + 1, due: null, updated: now })
+    }
+    if (lost.length > 0) found.state = "OPEN"
+    return lost.map(({ target }) => target.lane)
   }
 
   const add = (
@@ -176,6 +201,8 @@ const make = Effect.gen(function* () {
     // what waits may not have got as far as looking for the traces of an interrupted attempt
     const interrupted = waiting.includes(state) && store.deliveries.get(id)?.interrupted === true
     change(id, { state, reason, due, attempts, interrupted, updated: now })
+    const extra = store.extras.get(id)
+    if (extra !== undefined) extra.lost = conclusion.lost === true
     if (state !== "PENDING") {
       store.attempts.push({
         delivery: id,
@@ -261,7 +288,9 @@ const make = Effect.gen(function* () {
           (file) =>
             !known(source, file.path).some(
               (one) =>
-                (isSighted(one, file.stamp) && (one.wanted > 0 || one.ruleset === ruleset)) ||
+                (isSighted(one, file.stamp) &&
+                  (one.wanted > 0 || one.ruleset === ruleset) &&
+                  lostOf(one).length === 0) ||
                 (withoutDevice(one.generation.stamp) === withoutDevice(file.stamp) && one.wanted > 0 && hasAll(one))
             )
         )
@@ -315,6 +344,7 @@ const make = Effect.gen(function* () {
         yield* Effect.orDie(logs.append(batch.flatMap(({ log }) => (log === null ? [] : [log]))))
         return settle(affected(batch).keys(), now)
       }),
+    replaced: (id) => Effect.sync(() => store.generations.get(id)?.state === "REPLACED"),
     disposals: (limit) =>
       Effect.sync(() =>
         Array.from(store.generations.values())

@@ -29,6 +29,8 @@ export interface Extra {
   readonly ruleset: string | null
   /** The delivery that goes instead of it. */
   anew: DeliveryId | null
+  /** Its file was not there, or was another. */
+  lost?: boolean
 }
 
 /** What both in-memory services look at. */

@@ -37,6 +37,12 @@ export const reroutedReason = (delivery: number): string => `routed anew as deli
 /** States in which an attempt is not over for good. */
 export const waits: ReadonlySet<DeliveryState> = new Set(["PENDING", "RETRY_WAIT", "BLOCKED"])
 
+/** States in which a file that was lost can be found in its place again. */
+export const findable: ReadonlySet<string> = new Set(["OPEN", "DONE", "UNDONE"])
+
+/** How many attempts a lost file is given in all: a disk that never shows a file as it is must not keep us busy. */
+export const attemptsOfLost = 10
+
 /** Of a delivery's attempts the last ones are remembered: one whose lane is down may be tried for weeks. */
 export const rememberedAttempts = 100
 

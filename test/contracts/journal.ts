@@ -733,6 +733,48 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect((yield* (yield* Deliveries).attempts(other.id)).length).toBe(1)
       }))
 
+    test("owes what was lost again where the file is back as it was, but not for ever", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        yield* admit(admission(found("a"), [target(), target("two")]), admission(found("b")), admission(found("c")))
+        const [a, b, c] = yield* claim()
+        const [two] = yield* claim("memory://two")
+        if (!a || !b || !c || !two) throw new Error("nothing claimed")
+        yield* conclude(
+          failedNow(a, "SUPERSEDED", { counts: false, lost: true }),
+          failedNow(two, "DEAD"),
+          failedNow(b, "DEAD", { lost: true }),
+          failedNow(c, "DEAD")
+        )
+        expect(yield* isUnknown(found("a"))).toBe(true)
+        expect(yield* isUnknown(found("b"))).toBe(true)
+        expect(yield* isUnknown(found("c"))).toBe(false)
+        const lanes = yield* journal.admit("rules", [
+          admission(found("a")),
+          admission(found("b")),
+          admission(found("c"))
+        ])
+        expect(lanes).toEqual(["memory://one"])
+        expect(yield* isUnknown(found("a"))).toBe(false)
+        expect(paths(yield* claim()).toSorted()).toEqual(["a", "b"])
+        expect(yield* get(two.id)).toMatchObject({ state: "DEAD" })
+        expect(yield* get(c.id)).toMatchObject({ state: "DEAD" })
+        let again = 0
+        for (let owed: Delivery | undefined = a; owed !== undefined; [owed] = yield* claim()) {
+          yield* conclude(failedNow(owed, "SUPERSEDED", { counts: false, lost: true }))
+          yield* journal.admit("rules", [admission(found("a"))])
+          again += 1
+        }
+        expect(again).toBe(10)
+        expect(yield* isUnknown(found("a"))).toBe(false)
+        // where another has its place, it is that one's
+        yield* conclude(failedNow(b, "DEAD", { lost: true }))
+        expect(yield* journal.replaced(b.generation.id)).toBe(false)
+        yield* admit(admission(found("b", 2)))
+        expect(yield* journal.replaced(b.generation.id)).toBe(true)
+        expect(yield* isUnknown(found("b"))).toBe(false)
+      }))
+
     test("answers what is kept and has been over for long, and forgets it once its file is gone", () =>
       Effect.gen(function* () {
         const journal = yield* Journal

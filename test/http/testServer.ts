@@ -203,6 +203,7 @@ const stubs = Layer.unwrapEffect(
         cleared: unused,
         litter: unused,
         conclude: unused,
+        replaced: unused,
         disposals: unused,
         disposed: unused,
         retryDisposals: unused(),

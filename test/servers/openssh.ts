@@ -142,7 +142,13 @@ export const tempFolder = (prefix: string): Effect.Effect<string, never, Scope.S
 /** Every session has a process, and that one a child. */
 const endSessions = (server: ChildProcess): void => {
   const below = (pid: number): ReadonlyArray<number> => {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim()
+    let children: string
+    try {
+      children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim()
+    } catch {
+      // it has ended meanwhile
+      return []
+    }
     return children === "" ? [] : children.split(" ").flatMap((child) => [Number(child), ...below(Number(child))])
   }
   if (server.pid === undefined || server.exitCode !== null) return

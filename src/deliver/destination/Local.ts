@@ -44,11 +44,18 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
         case "Done":
           return Effect.succeed(result.receipt)
         case "Failed":
-          return Effect.fail(toError(result.fault))
+          return result.fault.kind === "gone" ? found(task, result.fault) : Effect.fail(toError(result.fault))
         case "Choose":
           return Effect.zipRight(task.choose(result.name), copy(task, { ...toJob(task), chosen: result.name }))
       }
     }
+
+    /** Where a move was made and could not be recorded, the source is gone because it is where it belongs. */
+    const found = (task: Destination.Task, fault: CopyFault): Effect.Effect<Receipt, DeliveryError> =>
+      copier.recover(toJob(task)).pipe(
+        Effect.orElseSucceed(() => null),
+        Effect.flatMap((receipt) => (receipt === null ? Effect.fail(toError(fault)) : Effect.succeed(receipt)))
+      )
 
     return {
       batch: {

@@ -3,6 +3,7 @@ import resume from "./0002_resume.ts"
 import interrupted from "./0003_interrupted.ts"
 import routing from "./0004_routing.ts"
 import undo from "./0005_undo.ts"
+import lost from "./0006_lost.ts"
 
 /** All migrations, in order; keys are `number_name`. A released one is never changed. */
 export const migrations = {
@@ -10,5 +11,6 @@ export const migrations = {
   "0002_resume": resume,
   "0003_interrupted": interrupted,
   "0004_routing": routing,
-  "0005_undo": undo
+  "0005_undo": undo,
+  "0006_lost": lost
 }
