@@ -40,7 +40,7 @@ export const verify = Command.make(
 ).pipe(
   Command.withDescription(
     Help.description(
-      "Asks the targets for what was delivered; ends with 1 where something is not there, or can't be told.",
+      "Asks the targets for what was delivered; ends with 1 where something is not there, or unknown.",
       "filedispatch verify -c CONFIG [--since TIME] [--destination URL] [--sample N] [--size | --hash]"
     )
   )

@@ -458,7 +458,8 @@ const withDirectory = <A>(job: CopyJob, path: string, create: () => A): A => {
       fs.unlinkSync(fsPath(path))
       return create()
     }
-    if (codeOf(error) !== "ENOENT" || lstat(parent(path)) !== undefined) throw error
+    if (codeOf(error) !== "ENOENT") throw error
+    // another thread may have made it just now: then, too, it is worth another try
     makeDirectory(parent(path), job.sync)
     return create()
   }

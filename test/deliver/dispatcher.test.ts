@@ -227,9 +227,9 @@ describe("a lane that is down", () => {
       // those that were under way when it broke
       expect(before).toBeLessThanOrEqual(4)
       yield* elapse(Effect.succeed(false), "", { step: 1000, most: 300_000 }).pipe(Effect.exit)
-      // 1, 2, 4, … 60 s: about ten in five minutes
+      // 1, 2, 4, … 60 s, each shortened by chance: about ten in five minutes, and those that were under way
       expect(toOne() - before).toBeGreaterThanOrEqual(6)
-      expect(toOne() - before).toBeLessThanOrEqual(16)
+      expect(toOne() - before).toBeLessThanOrEqual(20)
       expect((yield* app.deliveries).every(({ attempts }) => attempts === 0)).toBe(true)
       expect((yield* app.dispatcher.settled).map((one) => one.lane)).toEqual(["memory://one"])
       isDown = false

@@ -61,6 +61,21 @@ const copy = (one: CopyJob): CopyResult => {
   return result._tag === "Choose" ? copy({ ...one, chosen: result.name }) : result
 }
 
+it("takes a directory that another thread makes at the same moment", () => {
+  const one = job("first", "content", { move: true })
+  const { renameSync } = fs
+  vi.spyOn(fs, "renameSync").mockImplementationOnce((from, to) => {
+    try {
+      renameSync(from, to)
+    } catch (error) {
+      fs.mkdirSync(out)
+      throw error
+    }
+  })
+  expect(copy(one)._tag).toBe("Done")
+  expect(fs.readdirSync(out)).toEqual(["first"])
+})
+
 /** Changes a byte of each temp file once it is written, as a bad disk would. */
 const spoil = () => {
   const original = fs.futimesSync
