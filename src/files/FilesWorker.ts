@@ -78,7 +78,8 @@ const thread: Effect.Effect<Thread, never, Scope.Scope> = Effect.map(
 const startWorker = (): { readonly send: Thread["send"]; readonly stop: () => Promise<unknown> } => {
   const waiting = new Map<number, (reply: Reply) => void>()
   let last = 0
-  let worker: Worker | undefined = start()
+  /** Started when it is first needed: eight of them for one file would cost more than the file. */
+  let worker: Worker | undefined
 
   function start(): Worker {
     const next = new Worker(workerUrl("files/worker"), { stdin: false, name: "files" })

@@ -244,7 +244,7 @@ describe.concurrent("slow clients", () => {
       expect(left()).toBeLessThanOrEqual(deafEvents.length + 5)
       expect([...greedy, ...slow, ...silent].filter(({ closed }) => !closed())).toEqual([])
       expect(asked).toBeGreaterThan(5)
-      expect(worst).toBeLessThan(10_000)
+      expect(worst).toBeLessThan(30_000)
       // or nothing was tried
       expect(most).toBeGreaterThan(150)
       expect(most).toBeLessThan(300)
