@@ -22,7 +22,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/faults/**", ...memory],
           // each worker loads what the tests have in common once
-          poolOptions: { forks: { isolate: false } }
+          isolate: false
         }
       },
       {

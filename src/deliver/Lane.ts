@@ -521,7 +521,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
               !error.unreadable &&
               (yield* Effect.orElseSucceed(journal.replaced(delivery.generation.id), () => false))
             ) {
-              return { ...fields, state: "SUPERSEDED", due: null, counts: false }
+              return { ...fields, state: "SUPERSEDED", due: null, counts: false, lost: true }
             }
             failed += 1
             return { ...fields, state: "DEAD", due: null, counts: true, lost: !error.unreadable }

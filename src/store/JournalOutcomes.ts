@@ -37,11 +37,11 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
         transformed.map((one) => ({ ...receiptRow(one), source_sha256: one.receipt.sourceSha256 ?? null }))
       )
       for (const one of failed) {
-        // what waits may not have got as far as looking for the traces of an interrupted attempt
+        // what waits, or had no source, may not have got as far as looking for the traces of an interrupted attempt
         yield* sql`UPDATE deliveries
           SET state = ${one.state}, reason = ${one.reason}, due = ${one.due}, updated = ${now},
             attempts = attempts + ${one.counts ? 1 : 0}, lost = ${one.lost === true ? 1 : 0},
-            interrupted = ${waits.has(one.state) ? sql.literal("interrupted") : 0}
+            interrupted = ${waits.has(one.state) || one.lost === true ? sql.literal("interrupted") : 0}
           WHERE id = ${one.delivery.id}`
       }
       yield* inChunks(

@@ -198,8 +198,9 @@ const make = Effect.gen(function* () {
     }
     const { counts, due, ended, reason, started, state } = conclusion
     const attempts = (store.deliveries.get(id)?.attempts ?? 0) + (counts ? 1 : 0)
-    // what waits may not have got as far as looking for the traces of an interrupted attempt
-    const interrupted = waiting.includes(state) && store.deliveries.get(id)?.interrupted === true
+    // what waits, or had no source, may not have got as far as looking for the traces of an interrupted attempt
+    const interrupted =
+      (waiting.includes(state) || conclusion.lost === true) && store.deliveries.get(id)?.interrupted === true
     change(id, { state, reason, due, attempts, interrupted, updated: now })
     const extra = store.extras.get(id)
     if (extra !== undefined) extra.lost = conclusion.lost === true

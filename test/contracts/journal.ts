@@ -767,6 +767,14 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         }
         expect(again).toBe(10)
         expect(yield* isUnknown(found("a"))).toBe(false)
+        // what it may have left at the target is looked for
+        yield* admit(admission(found("interrupted")))
+        yield* claim()
+        yield* journal.recover
+        const [interrupted] = yield* claim()
+        if (!interrupted) throw new Error("nothing claimed")
+        yield* conclude(failedNow(interrupted, "SUPERSEDED", { counts: false, lost: true }))
+        expect((yield* journal.litter("memory://one", 10)).map(({ id }) => id)).toContain(interrupted.id)
         // where another has its place, it is that one's
         yield* conclude(failedNow(b, "DEAD", { lost: true }))
         expect(yield* journal.replaced(b.generation.id)).toBe(false)

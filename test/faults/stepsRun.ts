@@ -36,7 +36,7 @@ export const killEverywhere = (
       .filter(({ step }) => step?.journal !== true && step?.alike !== true)
       .map(({ step }) => step?.label ?? "the end")
     expect(must).toEqual([])
-    expect(missed.length).toBeLessThanOrEqual(results.length / 4)
+    expect(missed.length).toBeLessThanOrEqual(Math.max(2, results.length / 4))
     const hits = steps.length - missed.length
     const kills = results.reduce((sum, one) => sum + one.kills, 0)
     const there = results.filter(({ published }) => published.size > 0).length
