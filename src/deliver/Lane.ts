@@ -483,6 +483,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         // whatever else went wrong, the destination has answered
         if (answered.has(error._tag) && !entry.timedOut && !entry.preparing) yield* recovered
         const { started } = entry.sending
+        const traces = connection.discard !== undefined
         const fields = { _tag: "NotDelivered" as const, delivery, reason: error.reason, started, ended }
         switch (error._tag) {
           case "LaneDownError": {
@@ -511,7 +512,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           case "SkippedError":
             return { ...fields, state: "SKIPPED", due: null, counts: false }
           case "SourceChangedError":
-            return { ...fields, state: "SUPERSEDED", due: null, counts: false, lost: true }
+            return { ...fields, state: "SUPERSEDED", due: null, counts: false, lost: true, traces }
           case "PermanentError":
             failed += 1
             return { ...fields, state: "DEAD", due: null, counts: true }
@@ -521,10 +522,10 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
               !error.unreadable &&
               (yield* Effect.orElseSucceed(journal.replaced(delivery.generation.id), () => false))
             ) {
-              return { ...fields, state: "SUPERSEDED", due: null, counts: false, lost: true }
+              return { ...fields, state: "SUPERSEDED", due: null, counts: false, lost: true, traces }
             }
             failed += 1
-            return { ...fields, state: "DEAD", due: null, counts: true, lost: !error.unreadable }
+            return { ...fields, state: "DEAD", due: null, counts: true, lost: !error.unreadable, traces }
         }
       })
 

@@ -68,6 +68,8 @@ export type Conclusion =
       readonly counts: boolean
       /** The file was not there, or was another: seen again as it was accepted, it is sent after all. */
       readonly lost?: boolean
+      /** What an interrupted attempt may have left at the target was not looked for, and can be: see `litter`. */
+      readonly traces?: boolean
       readonly started: number
       readonly ended: number
       /** An entry for what will not be tried again by itself. */

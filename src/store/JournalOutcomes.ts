@@ -41,7 +41,7 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
         yield* sql`UPDATE deliveries
           SET state = ${one.state}, reason = ${one.reason}, due = ${one.due}, updated = ${now},
             attempts = attempts + ${one.counts ? 1 : 0}, lost = ${one.lost === true ? 1 : 0},
-            interrupted = ${waits.has(one.state) || one.lost === true ? sql.literal("interrupted") : 0}
+            interrupted = ${waits.has(one.state) || one.traces === true ? sql.literal("interrupted") : 0}
           WHERE id = ${one.delivery.id}`
       }
       yield* inChunks(

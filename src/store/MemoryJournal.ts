@@ -200,7 +200,7 @@ const make = Effect.gen(function* () {
     const attempts = (store.deliveries.get(id)?.attempts ?? 0) + (counts ? 1 : 0)
     // what waits, or had no source, may not have got as far as looking for the traces of an interrupted attempt
     const interrupted =
-      (waiting.includes(state) || conclusion.lost === true) && store.deliveries.get(id)?.interrupted === true
+      (waiting.includes(state) || conclusion.traces === true) && store.deliveries.get(id)?.interrupted === true
     change(id, { state, reason, due, attempts, interrupted, updated: now })
     const extra = store.extras.get(id)
     if (extra !== undefined) extra.lost = conclusion.lost === true

@@ -773,7 +773,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         yield* journal.recover
         const [interrupted] = yield* claim()
         if (!interrupted) throw new Error("nothing claimed")
-        yield* conclude(failedNow(interrupted, "SUPERSEDED", { counts: false, lost: true }))
+        yield* conclude(failedNow(interrupted, "SUPERSEDED", { counts: false, lost: true, traces: true }))
         expect((yield* journal.litter("memory://one", 10)).map(({ id }) => id)).toContain(interrupted.id)
         // where another has its place, it is that one's
         yield* conclude(failedNow(b, "DEAD", { lost: true }))
