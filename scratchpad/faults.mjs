@@ -47,7 +47,7 @@ const quick = [
   "secrets",
   "stepsInProcess"
 ]
-const files = values.quick ? quick.map((name) => `test/faults/${name}.test.ts`) : positionals
+const chosen = values.quick ? quick.map((name) => `test/faults/${name}.test.ts`) : positionals
 
 fs.rmSync(report, { force: true })
 const started = Date.now()
@@ -61,7 +61,7 @@ const run = spawnSync(
     `--outputFile.json=${join(cache, "faults.json")}`,
     // much of it is waiting
     "--maxWorkers=3",
-    ...files
+    ...chosen
   ],
   { cwd: root, env, stdio: "inherit" }
 )
