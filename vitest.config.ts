@@ -12,8 +12,9 @@ export default defineConfig({
     // the machines that run these have few cores, and the end-to-end tests start processes of their own
     maxWorkers: 2,
     minWorkers: 1,
-    // the file is what .ci/run counts
-    reporters: ["default", ["json", { outputFile: "node_modules/.cache/filedispatch/tests.json" }]],
+    // the file is what .ci/run counts; not an option of the reporter, which the command line could not replace
+    reporters: ["default", "json"],
+    outputFile: { json: "node_modules/.cache/filedispatch/tests.json" },
     projects: [
       {
         extends: true,

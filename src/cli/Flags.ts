@@ -63,3 +63,9 @@ export const config: Options.Options<string> = maybeConfig.pipe(
 export const json: Options.Options<boolean> = on("json", "print JSON for programs to read")
 
 export const db: Options.Options<string | undefined> = text("db", "FILE", "the journal's database")
+
+/** Where a running daemon is asked, which has the journal. */
+export const daemon = {
+  host: text("host", "IP", "where the running daemon listens, if not as in the config").pipe(Options.withAlias("H")),
+  port: integer("port", "PORT", "the same for its port", 1, 65_535).pipe(Options.withAlias("P"))
+}

@@ -2,15 +2,12 @@
  * `filedispatch retry`: brings dead deliveries back, or sends their files where the config says now. Where a daemon has
  * the journal it is asked to do so; otherwise it is done in the journal itself, for the next start.
  */
-import { FetchHttpClient } from "@effect/platform"
 import { Effect, Either, Layer } from "effect"
-import { existsSync } from "node:fs"
 import { DeliveryId } from "../domain/Delivery.ts"
 import type { Settings } from "../domain/Settings.ts"
 import * as Reroute from "../deliver/Reroute.ts"
 import { FileFacts } from "../files/FileFacts.ts"
 import * as FileFactsLive from "../files/FileFactsLive.ts"
-import * as Client from "../http/Client.ts"
 import * as Database from "../store/Database.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import * as DeliveriesSql from "../store/DeliveriesSql.ts"
@@ -19,8 +16,8 @@ import * as JournalSql from "../store/JournalSql.ts"
 import * as Lock from "../store/Lock.ts"
 import * as LogRepoSql from "../store/LogRepoSql.ts"
 import * as ReadSql from "../store/ReadSql.ts"
-import { Failure, from, usage } from "./Failure.ts"
-import { load } from "./Load.ts"
+import { askDaemon, settingsOf } from "./AskDaemon.ts"
+import { type Failure, from, usage } from "./Failure.ts"
 import * as Output from "./Output.ts"
 import type { Given } from "./RetryCommand.ts"
 
@@ -28,16 +25,7 @@ type Wanted = ReadonlyArray<DeliveryId> | "all"
 
 export const retry = Effect.fn("Retry.retry")(function* (given: Given) {
   const wanted = yield* wantedOf(given)
-  const settings = yield* load(given.config, {
-    db: given.db,
-    host: given.host,
-    port: given.port,
-    // no server is started here
-    noHttp: true
-  })
-  if (!existsSync(settings.db)) {
-    return yield* new Failure({ code: 1, message: `There is nothing to retry: ${settings.db} does not exist.` })
-  }
+  const settings = yield* settingsOf(given, "retry")
   const asked: Asked = { wanted, reroute: given.reroute }
   const brought = yield* inJournal(settings, asked).pipe(
     Effect.catchTag("JournalLockedError", () => overHttp(settings, asked)),
@@ -114,42 +102,31 @@ const brought = (
   missing: ReadonlyArray<DeliveryId> = []
 ): Brought => ({ ids, count: ids.length, left: missing.map((id) => ({ id, reason: notDead })), by })
 
-/** By the daemon that has the journal, if it can be reached. */
+/** By the daemon that has the journal, if it can be reached; files may have to be read to reroute them. */
 const overHttp = (settings: Settings, { reroute, wanted }: Asked): Effect.Effect<Brought, Failure> => {
-  const baseUrl = Client.localUrl(settings.http)
   const urlParams = reroute ? { reroute } : {}
-  return Effect.gen(function* () {
-    const client = yield* Client.make({ baseUrl, token: settings.http.token })
-    if (wanted === "all") {
-      const { replayed } = yield* client.deliveries.retryAll({ urlParams })
-      return { ...brought("daemon", []), count: replayed }
-    }
-    const tried = yield* Effect.forEach(wanted, (id) =>
-      client.deliveries.retry({ path: { id }, urlParams }).pipe(
-        Effect.map((delivery): Brought => brought("daemon", [DeliveryId.make(delivery.id)])),
-        Effect.catchTags({
-          NotFound: ({ detail }) => Effect.succeed({ ...brought("daemon", []), left: [{ id, reason: detail }] }),
-          Conflict: ({ detail }) => Effect.succeed({ ...brought("daemon", []), left: [{ id, reason: detail }] })
-        })
+  return askDaemon(settings, reroute ? "10 minutes" : "30 seconds", (client) =>
+    Effect.gen(function* () {
+      if (wanted === "all") {
+        const { replayed } = yield* client.deliveries.retryAll({ urlParams })
+        return { ...brought("daemon", []), count: replayed }
+      }
+      const tried = yield* Effect.forEach(wanted, (id) =>
+        client.deliveries.retry({ path: { id }, urlParams }).pipe(
+          Effect.map((delivery): Brought => brought("daemon", [DeliveryId.make(delivery.id)])),
+          Effect.catchTags({
+            NotFound: ({ detail }) => Effect.succeed({ ...brought("daemon", []), left: [{ id, reason: detail }] }),
+            Conflict: ({ detail }) => Effect.succeed({ ...brought("daemon", []), left: [{ id, reason: detail }] })
+          })
+        )
       )
-    )
-    return {
-      ...brought(
-        "daemon",
-        tried.flatMap(({ ids }) => ids)
-      ),
-      left: tried.flatMap(({ left }) => left)
-    }
-  }).pipe(
-    // files may have to be read for it
-    Effect.timeout(reroute ? "10 minutes" : "30 seconds"),
-    Effect.mapError(
-      (error) =>
-        new Failure({
-          code: 1,
-          message: `A daemon uses ${settings.db}, and its HTTP API at ${baseUrl} did not help (${error.message}). Say where it listens with -H and -P, or stop the daemon and try again.`
-        })
-    ),
-    Effect.provide(FetchHttpClient.layer)
+      return {
+        ...brought(
+          "daemon",
+          tried.flatMap(({ ids }) => ids)
+        ),
+        left: tried.flatMap(({ left }) => left)
+      }
+    })
   )
 }

@@ -4,7 +4,6 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
-import * as Options from "@effect/cli/Options"
 import { Either } from "effect"
 import * as Flags from "./Flags.ts"
 import { handler } from "./Handler.ts"
@@ -14,10 +13,7 @@ const options = {
   config: Flags.config,
   all: Flags.on("all", "all that are dead, ambiguous or cancelled"),
   reroute: Flags.on("reroute", "send them where today's config says, and not where they were to go"),
-  host: Flags.text("host", "IP", "where the running daemon listens, if not as in the config").pipe(
-    Options.withAlias("H")
-  ),
-  port: Flags.integer("port", "PORT", "the same for its port", 1, 65_535).pipe(Options.withAlias("P")),
+  ...Flags.daemon,
   db: Flags.db,
   ids: Args.text({ name: "ID" }).pipe(
     Args.withDescription("a delivery, as the log and the API number them"),

@@ -2,23 +2,20 @@
  * `filedispatch undo`: puts files back in their sources. Where a daemon has the journal it is asked to do so; otherwise
  * it is done here.
  */
-import { FetchHttpClient } from "@effect/platform"
 import { Effect, Either, Layer, Logger, LogLevel } from "effect"
-import { existsSync } from "node:fs"
 import * as Undo from "../deliver/Undo.ts"
 import { markersOf } from "../deliver/UndoPlan.ts"
 import { DeliveryId } from "../domain/Delivery.ts"
 import type { Settings } from "../domain/Settings.ts"
 import * as FilesDirect from "../files/FilesDirect.ts"
 import type * as Wire from "../http/ApiSchema.ts"
-import * as Client from "../http/Client.ts"
 import * as Database from "../store/Database.ts"
 import * as Lock from "../store/Lock.ts"
 import * as LogRepoSql from "../store/LogRepoSql.ts"
 import * as ReadSql from "../store/ReadSql.ts"
 import * as UndoSql from "../store/UndoSql.ts"
-import { Failure, from, usage } from "./Failure.ts"
-import { load } from "./Load.ts"
+import { askDaemon, settingsOf } from "./AskDaemon.ts"
+import { type Failure, from, usage } from "./Failure.ts"
 import * as Output from "./Output.ts"
 import type { Given } from "./UndoCommand.ts"
 
@@ -36,16 +33,7 @@ interface Said extends Wire.Undone {
 
 export const undo = Effect.fn("Undo.undo")(function* (given: Given) {
   const wanted = yield* wantedOf(given)
-  const settings = yield* load(given.config, {
-    db: given.db,
-    host: given.host,
-    port: given.port,
-    // no server is started here
-    noHttp: true
-  })
-  if (!existsSync(settings.db)) {
-    return yield* new Failure({ code: 1, message: `There is nothing to undo: ${settings.db} does not exist.` })
-  }
+  const settings = yield* settingsOf(given, "undo")
   const said = yield* inJournal(settings, wanted).pipe(
     Effect.catchTag("JournalLockedError", () => overHttp(settings, wanted)),
     Effect.mapError(from)
@@ -106,47 +94,36 @@ const inJournal = (settings: Settings, { dryRun, wanted }: Wanted) =>
     Logger.withMinimumLogLevel(LogLevel.None)
   )
 
-/** By the daemon that has the journal, if it can be reached. */
+/** By the daemon that has the journal, if it can be reached; files may have to be read for it. */
 const overHttp = (settings: Settings, { dryRun, wanted }: Wanted): Effect.Effect<ReadonlyArray<Said>, Failure> => {
-  const baseUrl = Client.localUrl(settings.http)
   const dry = dryRun ? { dry_run: true } : {}
-  return Effect.gen(function* () {
-    const client = yield* Client.make({ baseUrl, token: settings.http.token })
-    if (typeof wanted === "number") {
-      const all = yield* client.undo.last({ urlParams: { last: wanted, ...dry } })
-      return all.map((one): Said => ({ ...one, id: one.delivery === null ? "" : DeliveryId.make(one.delivery) }))
-    }
-    return yield* Effect.forEach(wanted, (id) => {
-      const left = ({ detail: reason }: { readonly detail: string }) =>
-        Effect.succeed<Said>({
-          id,
-          delivery: null,
-          deliveries: [],
-          undone: false,
-          file: null,
-          from: null,
-          reason,
-          notes: []
-        })
-      return (
-        typeof id === "number"
-          ? client.undo.delivery({ path: { id }, urlParams: dry })
-          : client.undo.log({ path: { id }, urlParams: dry })
-      ).pipe(
-        Effect.map((one): Said => ({ ...one, id })),
-        Effect.catchTags({ NotFound: left, Conflict: left })
-      )
+  return askDaemon(settings, "10 minutes", (client) =>
+    Effect.gen(function* () {
+      if (typeof wanted === "number") {
+        const all = yield* client.undo.last({ urlParams: { last: wanted, ...dry } })
+        return all.map((one): Said => ({ ...one, id: one.delivery === null ? "" : DeliveryId.make(one.delivery) }))
+      }
+      return yield* Effect.forEach(wanted, (id) => {
+        const left = ({ detail: reason }: { readonly detail: string }) =>
+          Effect.succeed<Said>({
+            id,
+            delivery: null,
+            deliveries: [],
+            undone: false,
+            file: null,
+            from: null,
+            reason,
+            notes: []
+          })
+        return (
+          typeof id === "number"
+            ? client.undo.delivery({ path: { id }, urlParams: dry })
+            : client.undo.log({ path: { id }, urlParams: dry })
+        ).pipe(
+          Effect.map((one): Said => ({ ...one, id })),
+          Effect.catchTags({ NotFound: left, Conflict: left })
+        )
+      })
     })
-  }).pipe(
-    // files may have to be read for it
-    Effect.timeout("10 minutes"),
-    Effect.mapError(
-      (error) =>
-        new Failure({
-          code: 1,
-          message: `A daemon uses ${settings.db}, and its HTTP API at ${baseUrl} did not help (${error.message}). Say where it listens with -H and -P, or stop the daemon and try again.`
-        })
-    ),
-    Effect.provide(FetchHttpClient.layer)
   )
 }

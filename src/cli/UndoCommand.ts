@@ -4,7 +4,6 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
-import * as Options from "@effect/cli/Options"
 import { Either } from "effect"
 import * as Flags from "./Flags.ts"
 import { handler } from "./Handler.ts"
@@ -17,10 +16,7 @@ const options = {
   last: Flags.integer("last", "N", "the N files that were taken away from their sources last", 1, 1000),
   dryRun: Flags.on("dry-run", "say what would be done, and change nothing"),
   json: Flags.json,
-  host: Flags.text("host", "IP", "where the running daemon listens, if not as in the config").pipe(
-    Options.withAlias("H")
-  ),
-  port: Flags.integer("port", "PORT", "the same for its port", 1, 65_535).pipe(Options.withAlias("P")),
+  ...Flags.daemon,
   db: Flags.db,
   ids: Args.text({ name: "ID" }).pipe(
     Args.withDescription("a delivery by its number, or a log entry by its UUID"),

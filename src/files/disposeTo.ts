@@ -46,7 +46,8 @@ export const linkTo = (temp: string, to: string, sync: boolean): string | undefi
   }
 }
 
-const withoutLinks = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK"])
+/** What link(2) says where a file can't have a second name there. */
+export const withoutLinks: ReadonlySet<string> = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK"])
 
 /** `name (1).ext`, … that is not longer than a name may be; 0: the name itself. */
 export const numberedToFit = (path: string, number: number): string => {

@@ -9,7 +9,7 @@ import fs from "node:fs"
 import { sameContent, stamp as stampOf } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { copyAll, hash, isCopyOf, syncDirectory } from "./copy.ts"
-import { lstat } from "./disposeTo.ts"
+import { lstat, withoutLinks } from "./disposeTo.ts"
 import { codeOf } from "./fault.ts"
 import type { UndoCheck, UndoJob, UndoPlace, UndoResult } from "./Files.ts"
 import { heldParent } from "./links.ts"
@@ -201,8 +201,6 @@ const publish = (job: UndoJob, temp: string, at: string, staged: string): string
   if (result?._tag === "Done") return null
   return lstat(at) !== undefined ? "taken" : result?._tag === "Failed" ? result.fault.reason : "it could not be copied"
 }
-
-const withoutLinks: ReadonlySet<string> = new Set(["EXDEV", "EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK"])
 
 const isSame = (one: fs.BigIntStats, other: fs.BigIntStats): boolean => one.dev === other.dev && one.ino === other.ino
 

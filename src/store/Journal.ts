@@ -134,7 +134,8 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
     ) => Effect.Effect<ReadonlyArray<Found>, JournalError>
     /**
      * Accepts files: from here on they are owed. Deliveries of older generations of the same path that have not begun
-     * are superseded. A generation that is known already is left as it is, but what was lost of it is owed again. Answers the lanes that have new work.
+     * are superseded. A generation that is known already is left as it is, but what was lost of it is owed again.
+     * Answers the lanes that have new work.
      */
     readonly admit: (
       ruleset: string,

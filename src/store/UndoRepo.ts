@@ -2,7 +2,7 @@
  * What the journal knows of files that are to be put back in their sources.
  *
  * A file that is about to be put back is marked as such before it is touched, under the path at which it will be; one
- * that is back stays in the journal as known. So the watcher takes neither for a new file: see `isKnown` in journalRules.
+ * that is back stays in the journal as known. So the watcher takes neither for a new file: see `isUndoneAs` in journalRules.
  */
 import { Context, Schema, type Effect, type Option } from "effect"
 import type { Delivery, DeliveryId } from "../domain/Delivery.ts"
