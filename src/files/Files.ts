@@ -180,6 +180,8 @@ export interface Copier {
   readonly copyAll: (jobs: ReadonlyArray<CopyJob>) => Effect.Effect<ReadonlyArray<CopyResult>>
   /** For an interrupted copy: removes its temp files; the receipt if the target holds the file already. */
   readonly recover: (job: CopyJob) => Effect.Effect<Receipt | null, FilesError>
+  /** For a copy that was given up: removes what interrupted attempts left; why that can't be done, or null. */
+  readonly discard: (job: CopyJob) => Effect.Effect<CopyFault | null, FilesError>
 }
 
 export class Files extends Context.Tag("filedispatch/files/Files")<

@@ -29,7 +29,8 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
                 return result
               }),
         copyAll: (jobs) => Effect.sync(() => Copy.copyAll(jobs)),
-        recover: (job) => attempt(job.target, () => Copy.recover(job))
+        recover: (job) => attempt(job.target, () => Copy.recover(job)),
+        discard: (job) => attempt(job.target, () => Copy.discard(job))
       }),
     remove: (job) => attempt(job.root, () => Dispose.remove(job)),
     archive: (job, to) => attempt(job.root, () => Dispose.archive(job, to)),

@@ -203,7 +203,8 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
                 })
               ),
       copyAll,
-      recover: (job) => call("recover", { job })
+      recover: (job) => call("recover", { job }),
+      discard: (job) => call("discard", { job })
     }
   })
 

@@ -185,6 +185,29 @@ export const recover = (job: CopyJob): Receipt | null => {
   }
 }
 
+/**
+ * Removes the temp files of interrupted attempts at a copy that was given up; null where there are none any more. One
+ * that is the source itself, which was being moved, goes back to where it came from, and never over another file.
+ */
+export const discard = (job: CopyJob): CopyFault | null => {
+  const final = finalPath(job)
+  const result = guarded(job, () => {
+    let cleared = false
+    for (const name of [...job.stale, job.temp]) {
+      const temp = below(parent(final), name)
+      const found = lstat(temp)
+      if (found === undefined) continue
+      if (job.move && sameContent(stampOf(found), job.stamp) && !isSameFile(temp, final)) {
+        giveBack(job, temp)
+        if (job.sync) syncDirectory(parent(below(job.root, job.path)))
+      } else fs.unlinkSync(fsPath(temp))
+      cleared = true
+    }
+    if (cleared && job.sync) syncDirectory(parent(final))
+  })
+  return result?._tag === "Failed" ? result.fault : null
+}
+
 const readFlags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK
 
 // one for all: everything here runs to its end before the next call
@@ -293,6 +316,10 @@ const moveFrom = (job: CopyJob, from: string, temp: string): boolean => {
   }
   return true
 }
+
+/** Gives a moved source back to where it was. */
+const giveBack = (job: CopyJob, temp: string): void =>
+  heldParent(job.root, job.path, (directory) => putBack(below(directory, RelPath.basename(job.path)), temp))
 
 /** Gives a moved source back; never over a file that has come there meanwhile. */
 const putBack = (source: string, temp: string): void => {
@@ -563,11 +590,8 @@ const afterRace = (conflict: "fail" | "skip", final: string): CopyFault => ({
 /** Gives up what was staged: a copy is removed, a moved source goes back to where it was. */
 const undo = (job: CopyJob, staged: Staged, fault: CopyFault): CopyResult => {
   try {
-    if (staged.moved) {
-      heldParent(job.root, job.path, (directory) =>
-        putBack(below(directory, RelPath.basename(job.path)), tempPath(job))
-      )
-    } else removeQuietly(tempPath(job))
+    if (staged.moved) giveBack(job, tempPath(job))
+    else removeQuietly(tempPath(job))
   } catch (error) {
     return { _tag: "Failed", fault: { ...fault, reason: `${fault.reason} (and: ${String(error)})` } }
   }

@@ -5,6 +5,7 @@ import type { Found } from "../domain/Generation.ts"
 import type { Receipt } from "../domain/Delivery.ts"
 import type { Source } from "../domain/Settings.ts"
 import type {
+  CopyFault,
   CopyJob,
   CopyResult,
   DisposeJob,
@@ -52,6 +53,7 @@ export interface Operations {
     readonly out: CopyResult
   }
   readonly recover: { readonly in: { readonly job: CopyJob }; readonly out: Receipt | null }
+  readonly discard: { readonly in: { readonly job: CopyJob }; readonly out: CopyFault | null }
   readonly remove: { readonly in: { readonly job: DisposeJob }; readonly out: DisposeResult }
   readonly archive: { readonly in: { readonly job: DisposeJob; readonly to: string }; readonly out: DisposeResult }
   readonly expire: { readonly in: { readonly file: Expired; readonly sync: boolean }; readonly out: ExpireResult }

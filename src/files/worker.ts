@@ -49,6 +49,8 @@ const answer = (request: Request): Operations[Request["operation"]]["out"] => {
       return Copy.publishOne(request.input.job, request.input.staged)
     case "recover":
       return Copy.recover(request.input.job)
+    case "discard":
+      return Copy.discard(request.input.job)
     case "remove":
       return Dispose.remove(request.input.job)
     case "archive":

@@ -937,6 +937,28 @@ export const destinationContract = (subject: Subject): void => {
       })
     )
 
+    if (capabilities.temps) {
+      it.scopedLive(
+        "clears away what earlier attempts left of a delivery that is given up, whatever its source is by now",
+        () =>
+          Effect.gen(function* () {
+            const { connection, far, source } = yield* setUp
+            const to = far.target()
+            const { generation } = yield* source.write("file.txt", "text")
+            const stale = [tempName(999_999, 1), tempName(999_999, 2)]
+            const task = makeTask(generation, to, { stale, delivery: { interrupted: true } })
+            for (const name of [...stale, task.temp, "file.txt"]) yield* far.put(to.target, name, Buffer.from("half"))
+            yield* source.write("file.txt", "a newer text")
+            expect(connection.discard).toBeDefined()
+            // that it is gone already is fine
+            for (let time = 0; time < 2; time++) {
+              yield* connection.discard?.(task) ?? Effect.void
+              expect(yield* far.list(to.target)).toEqual(["file.txt"])
+            }
+          })
+      )
+    }
+
     describe("after a restart", () => {
       const interrupted = (there: "nothing" | "half" | "whole" | "another", chosen: boolean) =>
         Effect.gen(function* () {

@@ -354,6 +354,50 @@ describe("a move", () => {
   })
 })
 
+describe("what is given up", () => {
+  for (const move of [false, true]) {
+    it(`leaves no temp files: move ${move}`, () => {
+      write("a", "newer")
+      fs.mkdirSync(out)
+      for (const name of ["attempt 0", "attempt 1", "a stranger"]) fs.writeFileSync(join(out, tempName(name)), "par")
+      const one = job("a", { move, temp: tempName("attempt 1"), stale: [tempName("attempt 0")] })
+      for (const stamp of [one.stamp, Stamp.make("1:2:3:4:5")]) expect(Copy.discard({ ...one, stamp })).toBeNull()
+      expect(list(out)).toEqual([tempName("a stranger")])
+      expect(list(inbox)).toEqual(["a"])
+    })
+  }
+
+  it("gives a source back that was being moved, beside what has come there since", () => {
+    write("a", "the only one")
+    const one = job("a", { move: true })
+    expect(Copy.stage(one)._tag).toBe("Staged")
+    write("a", "another")
+    expect(Copy.discard({ ...one, temp: tempName("attempt 1"), stale: [one.temp] })).toBeNull()
+    expect(list(out)).toEqual([])
+    expect(fs.readFileSync(join(inbox, "a"), "utf8")).toBe("another")
+    expect(fs.readFileSync(join(inbox, "a (1)"), "utf8")).toBe("the only one")
+  })
+
+  it("is not given back where it has arrived", () => {
+    write("a", "the only one")
+    const one = job("a", { move: true, conflict: "fail" })
+    expect(Copy.stage(one)._tag).toBe("Staged")
+    fs.linkSync(join(out, one.temp), join(out, "a"))
+    expect(Copy.discard(one)).toBeNull()
+    expect([list(inbox), list(out)]).toEqual([[], ["a"]])
+  })
+
+  it("says what keeps it from being cleared away, and is fine where nothing was begun", () => {
+    write("a")
+    expect(Copy.discard(job("a"))).toBeNull()
+    const temp = tempName("attempt 0")
+    fs.mkdirSync(join(out, temp), { recursive: true })
+    expect(Copy.discard(job("a", { temp }))).toMatchObject({ reason: expect.stringContaining(out) })
+    // what is not mounted is not looked into
+    expect(Copy.discard(job("a", { mount: out }))).toMatchObject({ kind: "lane" })
+  })
+})
+
 describe("recovery of a copy", () => {
   it("removes its temp files, and begins again", () => {
     write("a")

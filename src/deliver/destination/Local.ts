@@ -18,7 +18,14 @@ import {
   type DeliveryError
 } from "../../domain/DeliveryError.ts"
 import { smallFile } from "../../files/copy.ts"
-import { Files, type Copier, type CopyFault, type CopyJob, type CopyResult } from "../../files/Files.ts"
+import {
+  Files,
+  type Copier,
+  type CopyFault,
+  type CopyJob,
+  type CopyResult,
+  type FilesError
+} from "../../files/Files.ts"
 import * as Destination from "../Destination.ts"
 import * as LocalExamine from "./LocalExamine.ts"
 import * as LocalProbe from "./LocalProbe.ts"
@@ -77,10 +84,11 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
       deliver: (task) => copy(task, toJob(task)),
       probe: LocalProbe.probe,
       examine: LocalExamine.examine,
-      recover: (task) =>
-        copier.recover(toJob(task)).pipe(
-          Effect.map(Option.fromNullable),
-          Effect.mapError((error) => new TransientError({ reason: error.reason, cause: Option.some(error) }))
+      recover: (task) => copier.recover(toJob(task)).pipe(Effect.map(Option.fromNullable), Effect.mapError(unanswered)),
+      discard: (task) =>
+        copier.discard(toJob(task)).pipe(
+          Effect.mapError(unanswered),
+          Effect.flatMap((fault) => (fault === null ? Effect.void : Effect.fail(toError(fault))))
         )
     }
   }
@@ -121,6 +129,9 @@ const jobOn =
 /** A copy by the kernel can't be slowed down any more once it is begun, so that a later limit is for the next one. */
 const limitOf = ({ pace }: Destination.Task): Destination.Pace | undefined =>
   pace !== undefined && Number.isFinite(pace.chunk()) ? pace : undefined
+
+const unanswered = (error: FilesError): TransientError =>
+  new TransientError({ reason: error.reason, cause: Option.some(error) })
 
 const toError = ({ kind, reason }: CopyFault): DeliveryError => {
   const fields = { reason, cause: Option.none() }
