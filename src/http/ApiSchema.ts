@@ -132,10 +132,18 @@ const bytes = wholeNumber(0, Number.MAX_SAFE_INTEGER)
 
 const limit = wholeNumber(1, 1000)
 
-export const LogsParams = Schema.Struct({
+const search = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(255)).annotations({
+  ...allow("a text of 1 to 255 characters"),
+  description: "a part of the file's name, in any case"
+})
+
+/** What narrows the log down. */
+const logFilter = {
   status: optional(word(LogStatus)),
   destination: optional(text),
   filename: optional(text),
+  search: optional(search),
+  route: optional(text),
   source: optional(text),
   extension: optional(extension),
   protocol: optional(text),
@@ -149,13 +157,31 @@ export const LogsParams = Schema.Struct({
     Schema.Literal("created", "-created", "byte_size", "-byte_size").annotations(
       allow("one of created, -created, byte_size, -byte_size")
     )
+  )
+}
+
+export const LogsParams = Schema.Struct({
+  ...logFilter,
+  total: optional(
+    Schema.Literal("exact", "bounded").annotations({
+      ...allow("one of exact, bounded"),
+      description: "bounded: X-Total-Count ends at 10000, which then means that many or more; it is found sooner"
+    })
   ),
   limit: optional(limit),
   cursor: optional(text)
 }).annotations(strict)
 
+export const ExportParams = Schema.Struct({
+  ...logFilter,
+  format: Schema.Literal("csv", "json").annotations(allow("one of csv, json"))
+}).annotations(strict)
+
+/** `from` and `to`: days in UTC, both of them included. */
 export const StatsParams = Schema.Struct({
-  interval: optional(Schema.Literal("day", "week", "month").annotations(allow("one of day, week, month")))
+  interval: optional(Schema.Literal("day", "week", "month").annotations(allow("one of day, week, month"))),
+  from: optional(date),
+  to: optional(date)
 }).annotations(strict)
 
 /** Words separated by commas. */
@@ -177,16 +203,31 @@ export const DeliveriesParams = Schema.Struct({
 
 export const LogPath = Schema.Struct({ id: Schema.UUID.annotations(allow("the id of a log entry, a UUID")) })
 
+export const AssetPath = Schema.Struct({ file: text })
+
 export const DeliveryPath = Schema.Struct({ id: wholeNumber(1, Number.MAX_SAFE_INTEGER) })
 
-export const RetryParams = Schema.Struct({
-  reroute: optional(
-    Schema.transformLiterals(["true", true], ["false", false]).annotations({
-      ...allow("true or false"),
-      description: "Whether it goes where today's config sends it, and not where it was to go.",
-      jsonSchema: { type: "boolean" }
-    })
-  )
+const reroute = optional(
+  Schema.transformLiterals(["true", true], ["false", false]).annotations({
+    ...allow("true or false"),
+    description: "Whether it goes where today's config sends it, and not where it was to go.",
+    jsonSchema: { type: "boolean" }
+  })
+)
+
+export const RetryParams = Schema.Struct({ reroute }).annotations(strict)
+
+export const RetryAllParams = Schema.Struct({
+  reroute,
+  lane: optional(text).annotations({ description: "only what goes to this destination" })
+}).annotations(strict)
+
+export const SourceParams = Schema.Struct({
+  name: text.annotations({ description: "the name of a source" })
+}).annotations(strict)
+
+export const LaneParams = Schema.Struct({
+  lane: text.annotations({ description: "a destination, as GET /destinations names its lane" })
 }).annotations(strict)
 
 const dryRun = optional(
@@ -272,6 +313,40 @@ export const Stats = Schema.Array(
   }).annotations({ identifier: "StatsBucket" })
 )
 
+const start = Schema.String.annotations({ description: "the first day of the interval; weeks begin on Monday" })
+
+export const FolderStats = Schema.Array(
+  Schema.Struct({
+    start,
+    status: LogStatus,
+    folder: Schema.String.annotations({ description: "the name of the config's folder; empty where none is known" }),
+    files: Schema.Number,
+    bytes: Schema.Number
+  }).annotations({ identifier: "FolderStatsBucket" })
+)
+
+export const ExtensionStats = Schema.Array(
+  Schema.Struct({
+    start,
+    status: LogStatus,
+    extension: Schema.String.annotations({
+      description: "in lower case and without its dot; empty for files without one; `*` for unusually long ones"
+    }),
+    files: Schema.Number,
+    bytes: Schema.Number
+  }).annotations({ identifier: "ExtensionStatsBucket" })
+)
+
+/** How long deliveries took, of those that succeeded; exact to a few per cent. */
+export const TimeStats = Schema.Array(
+  Schema.Struct({
+    start,
+    files: Schema.Number,
+    median_ms: Schema.Number,
+    p95_ms: Schema.Number.annotations({ description: "95 of 100 took no longer" })
+  }).annotations({ identifier: "TimeStatsBucket" })
+)
+
 const time = Schema.String.annotations({ description: "ISO 8601, in UTC" })
 
 const delivery = {
@@ -349,6 +424,9 @@ export const SourceView = Schema.Struct({
   path: Schema.String,
   health: Schema.Literal("starting", "events", "polling", "missing"),
   reason: Schema.NullOr(Schema.String),
+  paused: Schema.NullOr(time).annotations({
+    description: "since when nothing new is accepted, because somebody said so; null: it is not paused"
+  }),
   settling: Schema.Number,
   /** Files that are quiet, and wait for their marker, for their age, or to be readable. */
   waiting: Schema.Number,
@@ -362,12 +440,16 @@ export const SourceView = Schema.Struct({
   accepted: Schema.Number,
   unmatched: Schema.Number
 }).annotations({ identifier: "Source" })
+export type SourceView = typeof SourceView.Type
 
 export const DestinationView = Schema.Struct({
   lane: Schema.String,
   health: Schema.Literal("up", "down"),
   reason: Schema.NullOr(Schema.String),
   probe: Schema.NullOr(time),
+  paused: Schema.NullOr(time).annotations({
+    description: "since when nothing new is sent, because somebody said so; null: it is not paused"
+  }),
   concurrency: Schema.Number,
   /** How many it has under way at once for now: fewer where the server takes no more. */
   limit: Schema.Number,
@@ -384,22 +466,77 @@ export const DestinationView = Schema.Struct({
   ),
   delivered: Schema.Number,
   failed: Schema.Number,
+  /** Of the files that were delivered since the start. */
+  bytes: Schema.Number,
+  last_error: Schema.NullOr(
+    Schema.Struct({ time, file: Schema.String, reason: Schema.String, state: DeliveryState })
+  ).annotations({ description: "the last attempt since the start that did not succeed, and why" }),
   /** Deliveries in the journal that are not delivered, by state. */
   waiting: Schema.Record({ key: Schema.String, value: Schema.Number })
 }).annotations({ identifier: "Destination" })
+export type DestinationView = typeof DestinationView.Type
 
 const keys = Schema.Array(Schema.String)
 
-export const Status = Schema.Struct({
-  config: Schema.Struct({
-    file: Schema.String,
-    loaded: time,
-    error: Schema.NullOr(Schema.String).annotations({
-      description: "why the file as it is now is not in force, one line for each problem; null: it is"
-    }),
-    restart: keys.annotations({ description: "keys whose new values need a restart to take effect" })
-  })
-}).annotations({ identifier: "Status" })
+const configStatus = {
+  file: Schema.String,
+  loaded: time,
+  error: Schema.NullOr(Schema.String).annotations({
+    description: "why the file as it is now is not in force, one line for each problem; null: it is"
+  }),
+  restart: keys.annotations({ description: "keys whose new values need a restart to take effect" })
+}
+
+export const Status = Schema.Struct({ config: Schema.Struct(configStatus) }).annotations({ identifier: "Status" })
+
+/** A way that files can take by the config in force, and how many took it since the start. */
+export const FlowView = Schema.Struct({
+  source: Schema.String.annotations({ description: "its name" }),
+  folder: Schema.String,
+  lane: Schema.String,
+  delivered: Schema.Number,
+  failed: Schema.Number,
+  bytes: Schema.Number
+}).annotations({ identifier: "Flow" })
+export type FlowView = typeof FlowView.Type
+
+export const Now = Schema.Struct({
+  time,
+  version: Schema.String,
+  /** When the program started. */
+  started: time,
+  /** How many deliveries were concluded since the start: where it grew, the log has new entries. */
+  concluded: Schema.Number,
+  sources: Schema.Array(SourceView),
+  destinations: Schema.Array(DestinationView),
+  flows: Schema.Array(FlowView),
+  config: Schema.Struct(configStatus)
+}).annotations({ identifier: "Now" })
+export type Now = typeof Now.Type
+
+export const ConfigView = Schema.Struct({
+  ...configStatus,
+  lines: Schema.Array(Schema.String).annotations({
+    description: "the file as it was when it was loaded, line by line, with `***` in place of secrets"
+  }),
+  marks: Schema.Array(
+    Schema.Struct({
+      line: Schema.Int.annotations({ description: "counted from 1" }),
+      what: Schema.Literal("source", "folder"),
+      name: Schema.String
+    })
+  ).annotations({ description: "where the sources and the folders are in it" }),
+  last_reload: Schema.NullOr(
+    Schema.Struct({
+      time,
+      /** What asked for it. */
+      why: Schema.String,
+      applied: Schema.Array(Schema.String).annotations({ description: "what has changed, in words" }),
+      error: Schema.NullOr(Schema.String)
+    })
+  ).annotations({ description: "null where the config was not loaded again since the start" })
+}).annotations({ identifier: "Config" })
+export type ConfigView = typeof ConfigView.Type
 
 export const Reloaded = Schema.Struct({
   applied: Schema.Array(Schema.String).annotations({ description: "what has changed, in words" }),
