@@ -5,8 +5,8 @@ import * as Format from "./format.ts"
 
 export interface Series {
   readonly name: string
-  /** One for each label. */
-  readonly values: ReadonlyArray<number>
+  /** One for each label; null: there is none, and a line has a gap. */
+  readonly values: ReadonlyArray<number | null>
   /** Its number among the colours; `good` and `bad` have their own. */
   readonly tone: number | "good" | "bad" | "others"
 }
@@ -17,15 +17,22 @@ export interface ChartProps {
   readonly labels: ReadonlyArray<string>
   readonly series: ReadonlyArray<Series>
   readonly format: (value: number) => string
+  /** Whether there is nothing between two whole numbers. */
+  readonly whole?: boolean
   /** Somebody wants to see what is in an interval. */
   readonly onPick?: (index: number) => void
 }
 
+const total = (values: ReadonlyArray<number | null>): number => values.reduce<number>((all, one) => all + (one ?? 0), 0)
+
+/** Steps between the lines of an axis. */
+const wholeSteps = [1, 2, 5]
+  .flatMap((step) => Array.from({ length: 13 }, (_, power) => step * 10 ** power))
+  .sort((one, other) => one - other)
+
 /** What the chart says, for who can't see it. */
 const summary = ({ format, labels, series, title }: ChartProps): string => {
-  const totals = series.map(
-    ({ name, values }) => `${Format.plain(name)} ${format(values.reduce((all, one) => all + one, 0))}`
-  )
+  const totals = series.map(({ name, values }) => `${Format.plain(name)} ${format(total(values))}`)
   return `${title}, ${labels[0] ?? ""} to ${labels.at(-1) ?? ""}. In all: ${totals.slice(0, 10).join(", ")}.`
 }
 
@@ -35,7 +42,7 @@ const toneOf = (tone: Series["tone"]): string =>
   colour(typeof tone === "number" ? `--series-${(tone % 8) + 1}` : `--series-${tone}`)
 
 export const Chart = (props: ChartProps) => {
-  const { format, kind, labels, onPick, series, title } = props
+  const { format, kind, labels, onPick, series, title, whole = false } = props
   const place = useRef<HTMLDivElement>(null)
   const [at, setAt] = useState<number | undefined>(undefined)
   const [theme, setTheme] = useState(0)
@@ -61,7 +68,7 @@ export const Chart = (props: ChartProps) => {
     const heights = series.map(({ values }) => Array.from(values))
     if (kind === "bars") {
       for (let row = heights.length - 2; row >= 0; row--) {
-        heights[row] = (heights[row] ?? []).map((value, index) => value + (heights[row + 1]?.[index] ?? 0))
+        heights[row] = (heights[row] ?? []).map((value, index) => (value ?? 0) + (heights[row + 1]?.[index] ?? 0))
       }
     }
     const bars = uPlot.paths.bars?.({ size: [0.75, 60] })
@@ -85,6 +92,7 @@ export const Chart = (props: ChartProps) => {
         axes: [
           {
             ...axis,
+            size: 30,
             grid: { show: false },
             splits: () => {
               const step = Math.max(1, Math.ceil(labels.length / Math.max(2, Math.floor(host.clientWidth / 100))))
@@ -92,7 +100,12 @@ export const Chart = (props: ChartProps) => {
             },
             values: (_, splits) => splits.map((index) => labels[index] ?? "")
           },
-          { ...axis, size: 72, values: (_, splits) => splits.map((value) => format(value)) }
+          {
+            ...axis,
+            size: 72,
+            ...(whole ? { incrs: wholeSteps } : {}),
+            values: (_, splits) => splits.map((value) => format(value))
+          }
         ],
         cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
         series: [
@@ -144,7 +157,7 @@ export const Chart = (props: ChartProps) => {
               {Format.plain(one.name)}
               <strong>
                 {kind === "bars" || at !== undefined
-                  ? format(at === undefined ? one.values.reduce((all, value) => all + value, 0) : (one.values[at] ?? 0))
+                  ? format(at === undefined ? total(one.values) : (one.values[at] ?? 0))
                   : ""}
               </strong>
             </li>

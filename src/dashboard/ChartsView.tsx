@@ -133,6 +133,7 @@ export const ChartsView = ({ params }: { readonly params: Readonly<Record<string
               labels={days}
               series={series}
               format={measure === "files" ? Format.count : Format.bytes}
+              whole={measure === "files"}
               onPick={show({})}
             />
           </section>
@@ -144,8 +145,8 @@ export const ChartsView = ({ params }: { readonly params: Readonly<Record<string
                 kind="lines"
                 labels={days}
                 series={[
-                  { name: "median", values: labels.map((start) => at.get(start)?.median_ms ?? 0), tone: 0 },
-                  { name: "95th percentile", values: labels.map((start) => at.get(start)?.p95_ms ?? 0), tone: 1 }
+                  { name: "median", values: labels.map((start) => at.get(start)?.median_ms ?? null), tone: 0 },
+                  { name: "95th percentile", values: labels.map((start) => at.get(start)?.p95_ms ?? null), tone: 1 }
                 ]}
                 format={Format.duration}
                 onPick={show({ status: "SUCCEEDED" })}
@@ -162,6 +163,7 @@ export const ChartsView = ({ params }: { readonly params: Readonly<Record<string
                   labels={days}
                   series={failures}
                   format={Format.count}
+                  whole
                   onPick={show({ status: "FAILED" })}
                 />
               )}

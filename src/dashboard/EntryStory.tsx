@@ -29,8 +29,10 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
   const [delivery, again] = useLoaded(entry.id, async (signal) =>
     id === null ? Either.right(undefined) : await ask((client) => client.deliveries.get({ path: { id } }), signal)
   )
-  const [explanation] = useLoaded(`${entry.id} why`, (signal) =>
-    ask((client) => client.routing.explainLog({ path: { id: entry.id } }), signal)
+  const [explanation] = useLoaded(`${entry.id} why`, async (signal) =>
+    id === null
+      ? Either.right(undefined)
+      : await ask((client) => client.routing.explainLog({ path: { id: entry.id } }), signal)
   )
   const known = delivery.value
   const name = Format.plain(entry.filename)
@@ -191,7 +193,7 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
       <h3>Why it went there</h3>
       {explanation.state === "failed" && <Trouble problem={explanation.problem} />}
       {explanation.value === undefined ? (
-        explanation.state === "loading" && <p class="muted">Looking …</p>
+        <p class="muted">{explanation.state === "loading" ? "Looking …" : "It was not routed here."}</p>
       ) : (
         <ExplanationBox of={explanation.value} />
       )}

@@ -30,7 +30,7 @@ export const HeatMap = () => {
     <section aria-labelledby="year-title">
       <h2 id="year-title">The year</h2>
       {stats.state === "failed" && <Trouble problem={stats.problem} />}
-      <div class="scroll" tabIndex={0} role="region" aria-labelledby="year-title">
+      <div class="scroll" tabIndex={0} role="region" aria-label="The year, day by day">
         <table class="heat">
           <caption class="unseen">Files concluded on each day of the last year; days are in UTC</caption>
           <thead>
@@ -40,7 +40,9 @@ export const HeatMap = () => {
               </th>
               {weeks.map((week, index) => {
                 const month = week.slice(0, 7)
-                const named = index === 0 || weeks[index - 1]?.slice(0, 7) !== month
+                const next = weeks[index + 2]?.slice(0, 7)
+                // a name is wider than a week
+                const named = (index === 0 || weeks[index - 1]?.slice(0, 7) !== month) && next === month
                 return (
                   <th key={week} scope="col">
                     <span class="unseen">week of {week}</span>

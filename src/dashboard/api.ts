@@ -102,7 +102,7 @@ const decodeNow = Schema.decodeUnknownEither(Schema.parseJson(Now))
 
 /** Keeps `now` and `connection` true until it is told to stop; waits longer the longer nobody answers. */
 export const follow = (): (() => void) => {
-  let stopped = false
+  const ending = new AbortController()
   let failures = 0
   let abort = new AbortController()
   let wake: () => void = () => undefined
@@ -137,9 +137,9 @@ export const follow = (): (() => void) => {
   }
 
   const run = async (): Promise<void> => {
-    while (!stopped) {
+    while (!ending.signal.aborted) {
       const problem = await once()
-      if (stopped) return
+      if (ending.signal.aborted) return
       failures += 1
       const known = connection.get()
       connection.set(
@@ -166,7 +166,7 @@ export const follow = (): (() => void) => {
   tokens.add(again)
   window.addEventListener("online", again)
   return () => {
-    stopped = true
+    ending.abort()
     tokens.delete(again)
     window.removeEventListener("online", again)
     again()

@@ -49,7 +49,11 @@ export const ago = (time: number, at: number): string => {
   for (const [unit, length] of steps) {
     if (Math.abs(difference) >= length) return relative.format(Math.round(difference / length), unit)
   }
-  return Math.abs(difference) < 5000 ? "just now" : relative.format(Math.round(difference / 1000), "second")
+  return Math.abs(difference) < 5000
+    ? difference > 0
+      ? "in a moment"
+      : "just now"
+    : relative.format(Math.round(difference / 1000), "second")
 }
 
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" })
@@ -73,8 +77,14 @@ export interface Piece {
 }
 
 // controls, spaces other than the usual one, marks of direction, joiners, variation selectors, tags, private use
-const hidden =
-  /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\ufe00-\ufe0f\u115f\u1160\u3164\uffa0]/u
+const hidden = new RegExp(
+  [
+    "\\p{Cc}|\\p{Cf}|\\p{Co}|\\p{Cn}|\\p{Zl}|\\p{Zp}|\\p{Variation_Selector}",
+    "[\\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000]",
+    "\\u115f|\\u1160|\\u3164|\\uffa0"
+  ].join("|"),
+  "u"
+)
 
 /** So that no name can pass for another one. */
 export const pieces = (name: string): ReadonlyArray<Piece> => {
