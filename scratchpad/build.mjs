@@ -4,6 +4,7 @@
  * 1. `tsc` checks the types and emits every module with its declarations: what an embedding app imports.
  * 2. esbuild bundles the executable and the entries of the worker threads over them, so that they start fast.
  * 3. The JSON Schema of the config is written where package.json exports it.
+ * 4. esbuild bundles the dashboard: one script and one style, named by their content, compressed once and for all.
  *
  * A type error fails the build in the end, but dist is complete even then, so that what does work can be tried.
  * Unchanged modules are not compiled again; `--clean` starts from nothing.
@@ -12,6 +13,7 @@ import { spawnSync } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { basename, dirname, join, relative } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
+import { buildDashboard } from "./buildDashboard.mjs"
 import { build } from "esbuild"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
@@ -28,7 +30,7 @@ const filesBelow = (directory) =>
     : []
 
 const modules = filesBelow(src)
-  .filter((file) => file.endsWith(".ts"))
+  .filter((file) => file.endsWith(".ts") && !file.startsWith("dashboard/"))
   .map((file) => file.slice(0, -3))
 
 const buildInfo = join(cache, "build.tsbuildinfo")
@@ -45,7 +47,7 @@ if (process.argv.includes("--clean") || isIncomplete()) {
 } else {
   const known = new Set(modules)
   for (const file of filesBelow(dist)) {
-    const kept = file.startsWith("chunks/") || known.has(file.replace(/(\.d\.ts|\.js)$/, ""))
+    const kept = /^(chunks|dashboard)\//.test(file) || known.has(file.replace(/(\.d\.ts|\.js)$/, ""))
     if (!kept) rmSync(join(dist, file))
   }
 }
@@ -75,7 +77,7 @@ const entry = (file) => ({ in: join(src, `${file}.ts`), out: file })
 
 // entries are named in lower case: bin.ts, and those of worker threads, such as store/readWorker.ts
 const workers = modules.filter((file) => /^(worker|[a-z]\w*Worker)$/.test(basename(file)))
-const [bin] = await Promise.allSettled([
+const [bin, , dashboard] = await Promise.allSettled([
   // commands load their heavy parts with import(): these become files of their own
   build({
     ...bundle,
@@ -84,7 +86,8 @@ const [bin] = await Promise.allSettled([
     chunkNames: "chunks/[name]-[hash]",
     metafile: true
   }),
-  build({ ...bundle, entryPoints: workers.map(entry) })
+  build({ ...bundle, entryPoints: workers.map(entry) }),
+  buildDashboard(root)
 ]).then((builds) => {
   for (const { status } of builds) if (status === "rejected") process.exitCode = 1
   return builds
@@ -95,6 +98,8 @@ if (bin.status === "fulfilled") {
     if (!(`dist/chunks/${chunk}` in bin.value.metafile.outputs)) rmSync(join(dist, "chunks", chunk))
   }
 }
+
+if (dashboard.status === "rejected") console.error(`build: the dashboard: ${dashboard.reason}`)
 
 const jsonSchema = join(dist, "config", "jsonSchema.js")
 if (existsSync(jsonSchema)) {

@@ -28,6 +28,8 @@ import { Journal, type JournalError } from "./store/Journal.ts"
 import * as JournalSql from "./store/JournalSql.ts"
 import * as Lock from "./store/Lock.ts"
 import { LogRepo } from "./store/LogRepo.ts"
+import * as PauseSql from "./store/PauseSql.ts"
+import type { PauseRepo } from "./store/PauseRepo.ts"
 import * as LogRepoSql from "./store/LogRepoSql.ts"
 import * as ReadSql from "./store/ReadSql.ts"
 import * as Remembered from "./store/Remembered.ts"
@@ -157,8 +159,8 @@ const store = (settings: Settings) =>
 
 const tables = (
   file: string
-): Layer.Layer<Journal | LogRepo | Deliveries | UndoRepo, JournalError, SqlClient.SqlClient> =>
-  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, UndoSql.layer).pipe(
+): Layer.Layer<Journal | LogRepo | Deliveries | PauseRepo | UndoRepo, JournalError, SqlClient.SqlClient> =>
+  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, PauseSql.layer, UndoSql.layer).pipe(
     Layer.provideMerge(LogRepoSql.layer),
     Layer.provide(ReadSql.layer(file))
   )

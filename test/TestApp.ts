@@ -26,7 +26,9 @@ import { LogRepo } from "../src/store/LogRepo.ts"
 import * as LogRepoMemory from "../src/store/LogRepoMemory.ts"
 import * as MemoryDeliveries from "../src/store/MemoryDeliveries.ts"
 import * as MemoryJournal from "../src/store/MemoryJournal.ts"
+import * as MemoryPause from "../src/store/MemoryPause.ts"
 import * as MemoryStore from "../src/store/MemoryStore.ts"
+import { PauseRepo } from "../src/store/PauseRepo.ts"
 import { Intake } from "../src/watch/Intake.ts"
 import * as IntakeLive from "../src/watch/IntakeLive.ts"
 import * as WatcherMemory from "../src/watch/WatcherMemory.ts"
@@ -47,10 +49,10 @@ export interface Options {
 }
 
 /** What survives the program, as a database would. */
-export type Store = Context.Context<Journal | LogRepo | Deliveries>
+export type Store = Context.Context<Journal | LogRepo | Deliveries | PauseRepo>
 
 export const makeStore: Effect.Effect<Store, never, Scope.Scope> = Layer.build(
-  Layer.mergeAll(MemoryJournal.layer, MemoryDeliveries.layer).pipe(
+  Layer.mergeAll(MemoryJournal.layer, MemoryDeliveries.layer, MemoryPause.layer).pipe(
     Layer.provideMerge(Layer.merge(MemoryStore.layer, LogRepoMemory.layer))
   )
 )
@@ -137,6 +139,7 @@ export const start = (options: Options = {}) =>
         Layer.provide(Layer.mergeAll(Signals.layer, options.files ?? FilesDirect.layer, FileFactsLive.layer)),
         Layer.provide(Layer.succeed(Journal, options.journal?.(journal) ?? journal)),
         Layer.provide(Layer.succeed(Deliveries, Context.get(store, Deliveries))),
+        Layer.provide(Layer.succeed(PauseRepo, Context.get(store, PauseRepo))),
         Layer.provideMerge(CurrentSettings.layer(settingsOf(directory, options)))
       )
     )

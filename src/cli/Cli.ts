@@ -5,7 +5,7 @@ import type * as CliApp from "@effect/cli/CliApp"
 import * as Command from "@effect/cli/Command"
 import * as CommandDescriptor from "@effect/cli/CommandDescriptor"
 import { Cause, Effect } from "effect"
-import { readFileSync } from "node:fs"
+import { packageVersion } from "../files/packageVersion.ts"
 import * as Arguments from "./Arguments.ts"
 import { check } from "./CheckCommand.ts"
 import * as Daemon from "./Daemon.ts"
@@ -32,7 +32,7 @@ export const main = (args: ReadonlyArray<string>): Effect.Effect<number, never, 
         case "Help":
           return Output.line(help(asked.command, Output.onTerminal("stdout") && process.env["NO_COLOR"] === undefined))
         case "Version":
-          return Output.line(version())
+          return Output.line(packageVersion())
         case "Words":
           return Effect.flatMap(parse(asked), program.handler)
       }
@@ -104,17 +104,3 @@ const known = [
   topic(undo),
   topic(verify)
 ] as const
-
-/** From package.json, which lies above the program however that was built. */
-const version = (): string => {
-  for (const place of ["../package.json", "../../package.json"]) {
-    try {
-      const found: unknown = JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8"))
-      if (typeof found === "object" && found !== null && "version" in found && "bin" in found)
-        return String(found.version)
-    } catch {
-      // it lies elsewhere
-    }
-  }
-  return "unknown"
-}

@@ -14,7 +14,7 @@ import * as Output from "./Output.ts"
 /**
  * Waits until all is concluded. On a terminal it shows how far it is, otherwise a line for each concluded delivery.
  * `since`: when the run began, in milliseconds since the epoch. Answers the exit code: 1 where a delivery is dead, a
- * lane is down, or a source is missing.
+ * lane is down or has something that waits for it to be resumed, or a source is missing or paused.
  */
 export const once = Effect.fn("Once.once")(function* (since: number) {
   const told = new Set<number>()
@@ -29,7 +29,7 @@ export const once = Effect.fn("Once.once")(function* (since: number) {
     Effect.zipRight(Effect.never)
   )
   const watching = yield* Effect.fork(Effect.all([events, progress(() => bytes)], { concurrency: "unbounded" }))
-  const down = yield* settled
+  const stopped = yield* settled
   yield* Fiber.interrupt(watching)
   yield* Output.status("")
 
@@ -52,19 +52,19 @@ export const once = Effect.fn("Once.once")(function* (since: number) {
       yield* tell(state, file, entry.destination, entry.reason)
     })
   )
-  return yield* summary(outcome, down, yield* (yield* Intake).status)
+  return yield* summary(outcome, stopped, yield* (yield* Intake).status)
 })
 
-/** Nothing is settling, and nothing is left that a lane could do now. Answers the lanes that are down. */
+/** Nothing is settling, and nothing is left that a lane could do now. Answers the lanes that are down or paused. */
 const settled = Effect.gen(function* () {
   const intake = yield* Intake
   const dispatcher = yield* Dispatcher
   while (true) {
     yield* intake.settled
-    const down = yield* dispatcher.settled
+    const stopped = yield* dispatcher.settled
     // a delivery that found its file changed gave it back
     const sources = yield* intake.status
-    if (sources.every((source) => source.settling === 0)) return down
+    if (sources.every((source) => source.settling === 0)) return stopped
   }
 })
 
@@ -127,16 +127,24 @@ const entriesSince = Effect.fnUntraced(function* <E, R>(
 
 const summary = Effect.fnUntraced(function* (
   outcome: { readonly delivered: number; readonly failed: number; readonly bytes: number },
-  down: ReadonlyArray<LaneStatus>,
+  stopped: ReadonlyArray<LaneStatus>,
   sources: ReadonlyArray<SourceStatus>
 ) {
   const counts = yield* (yield* Deliveries).counts
   const waiting = counts.reduce((sum, count) => (openStates.includes(count.state) ? sum + count.count : sum), 0)
   const unmatched = sources.reduce((sum, source) => sum + source.unmatched, 0)
-  for (const lane of down) {
-    yield* Output.note(`${lane.lane} is down: ${lane.reason ?? "it gave no reason"}`)
+  for (const lane of stopped) {
+    if (lane.health === "down") yield* Output.note(`${lane.lane} is down: ${lane.reason ?? "it gave no reason"}`)
+    if (lane.paused !== null)
+      yield* Output.note(`${lane.lane} is paused${since(lane.paused)}: nothing was sent there. ${resume}`)
   }
-  const missing = sources.filter((source) => source.health === "missing")
+  const paused = sources.filter((source) => source.paused !== null)
+  for (const source of paused) {
+    yield* Output.note(
+      `The source ${source.path} is paused${since(source.paused)}: nothing was taken from it. ${resume}`
+    )
+  }
+  const missing = sources.filter((source) => source.health === "missing" && source.paused === null)
   for (const source of missing) {
     yield* Output.note(`The source ${source.path} could not be read: ${source.reason ?? "it is not there"}`)
   }
@@ -147,5 +155,10 @@ const summary = Effect.fnUntraced(function* (
   const held = sources.reduce((sum, source) => sum + source.waiting, 0)
   if (held > 0) parts.push(`${held} not taken yet: they wait for a marker, for their age, or to be readable`)
   yield* Output.note(parts.join(", "))
-  return outcome.failed > 0 || down.length > 0 || waiting > 0 || missing.length > 0 ? 1 : 0
+  const unable = stopped.some(({ health }) => health === "down") || missing.length > 0 || paused.length > 0
+  return outcome.failed > 0 || unable || waiting > 0 ? 1 : 0
 })
+
+const since = (time: number | null): string => (time === null ? "" : ` since ${new Date(time).toISOString()}`)
+
+const resume = "Resume it on the page, or by the API, of a program that runs with this config"

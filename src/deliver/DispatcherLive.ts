@@ -28,6 +28,7 @@ import { Files } from "../files/Files.ts"
 import { tempNames } from "../files/names.ts"
 import { Deliveries } from "../store/Deliveries.ts"
 import { Journal, type Concluded, type Conclusion, type JournalError } from "../store/Journal.ts"
+import { PauseRepo } from "../store/PauseRepo.ts"
 import * as Access from "./Access.ts"
 import { concurrencyOf } from "./asConfigured.ts"
 import * as Bandwidth from "./Bandwidth.ts"
@@ -36,6 +37,7 @@ import { pause } from "./pause.ts"
 import { Destinations, type Connection, type Destination, type Task } from "./Destination.ts"
 import { Dispatcher, type DispatcherEvent } from "./Dispatcher.ts"
 import * as Dispose from "./Dispose.ts"
+import * as Flows from "./Flows.ts"
 import * as Lane from "./Lane.ts"
 import * as Reopening from "./Reopening.ts"
 import { Signals } from "./Signals.ts"
@@ -77,6 +79,12 @@ const make = Effect.gen(function* () {
       )
   })
   const lanes = new Map<string, Open>()
+  const flows = Flows.make()
+  const pauses = yield* PauseRepo
+  const paused = new Map(yield* Effect.orDie(pauses.all("lane")))
+  for (const [lane, since] of paused) {
+    yield* Effect.logInfo(`Lane ${lane} is paused since ${new Date(since).toISOString()}: nothing is sent there`)
+  }
 
   /** Delivered, but not told of: a line for each file is for people who watch, in a rush a count serves them better. */
   let uncounted = 0
@@ -90,6 +98,7 @@ const make = Effect.gen(function* () {
   const committed = (batch: ReadonlyArray<Conclusion>, concluded: Concluded) =>
     Effect.gen(function* () {
       yield* spool.concluded(batch)
+      flows.add(batch)
       yield* PubSub.publishAll(events, batch.map(toEvent))
       const delivered = batch.filter((conclusion) => conclusion._tag === "Delivered").length
       const rush = delivered > 8 || uncounted > 0
@@ -171,6 +180,7 @@ const make = Effect.gen(function* () {
       const lane = yield* Lane.make({
         lane: name,
         concurrency,
+        paused: paused.get(name) ?? null,
         connection: Transforming.wrap(connection, spool),
         task: taskFor,
         limited: bandwidth.limits,
@@ -232,7 +242,7 @@ const make = Effect.gen(function* () {
     return (yield* committer.idle) && (yield* dispose.idle)
   })
 
-  /** Whether all that is still owed is owed by lanes that are down. */
+  /** Whether all that is still owed is owed by lanes that are down or paused. */
   const settledNow = Effect.gen(function* () {
     if (!(yield* quiet)) return false
     const owed = yield* Effect.orElseSucceed(journal.backlog, () => undefined)
@@ -247,8 +257,30 @@ const make = Effect.gen(function* () {
   const settled = settledNow.pipe(
     Effect.repeat({ until: (done) => done, schedule: pollSettled }),
     Effect.zipRight(laneStatus),
-    Effect.map((all) => all.filter(({ health }) => health === "down"))
+    Effect.map((all) => all.filter((lane) => lane.health === "down" || lane.paused !== null))
   )
+
+  /** One at a time, and not while a lane is opened: it would not learn of it. */
+  const pauseLane = (lane: string) =>
+    Effect.gen(function* () {
+      if (paused.has(lane)) return false
+      const since = clock.unsafeCurrentTimeMillis()
+      yield* pauses.pause("lane", lane, since)
+      paused.set(lane, since)
+      yield* lanes.get(lane)?.lane.pause(since) ?? Effect.void
+      yield* Effect.logInfo(`Lane ${lane} is paused: nothing new is sent there until it is resumed`)
+      return true
+    }).pipe(Effect.uninterruptible, opening.withPermits(1))
+
+  const resumeLane = (lane: string) =>
+    Effect.gen(function* () {
+      if (!paused.has(lane)) return false
+      yield* pauses.resume("lane", lane)
+      paused.delete(lane)
+      yield* lanes.get(lane)?.lane.resume ?? Effect.void
+      yield* Effect.logInfo(`Lane ${lane} is resumed`)
+      return true
+    }).pipe(Effect.uninterruptible, opening.withPermits(1))
 
   const interrupted = yield* Effect.orDie(journal.recover)
   if (interrupted > 0) yield* Effect.logInfo(`${interrupted} deliveries were under way when the program ended last`)
@@ -321,6 +353,10 @@ const make = Effect.gen(function* () {
     notify,
     status: laneStatus,
     settled,
+    flows: Effect.sync(flows.status),
+    pause: pauseLane,
+    resume: resumeLane,
+    paused: Effect.sync(() => new Map(paused)),
     tell: (changes) => Effect.asVoid(PubSub.publishAll(events, changes)),
     events: Stream.fromPubSub(events),
     join: FiberSet.join(fibers).pipe(Effect.zipRight(Effect.never))
@@ -330,7 +366,7 @@ const make = Effect.gen(function* () {
 export const layer: Layer.Layer<
   Dispatcher,
   never,
-  CurrentSettings | Deliveries | Destinations | FileFacts | Files | Journal | Signals
+  CurrentSettings | Deliveries | Destinations | FileFacts | Files | Journal | PauseRepo | Signals
 > = Layer.scoped(Dispatcher, make)
 
 interface Open {

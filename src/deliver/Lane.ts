@@ -22,7 +22,7 @@ import * as RelPath from "../domain/RelPath.ts"
 import { location, shown } from "../domain/Target.ts"
 import { Journal, type Conclusion } from "../store/Journal.ts"
 import type { Connection, Preparing, Task } from "./Destination.ts"
-import type { LaneStatus, Sending } from "./Dispatcher.ts"
+import type { LaneError, LaneStatus, Sending } from "./Dispatcher.ts"
 import { pause } from "./pause.ts"
 import { delayAfter, probes, schedule } from "./Retry.ts"
 import * as Suspects from "./Suspects.ts"
@@ -32,6 +32,8 @@ import * as Width from "./Width.ts"
 export interface LaneOptions {
   readonly lane: string
   readonly concurrency: number
+  /** Since when it is paused, in milliseconds since the epoch; null: it is not. */
+  readonly paused: number | null
   readonly connection: Connection
   /** What an attempt needs beside the delivery. */
   readonly task: (delivery: Delivery, watcher: Watcher) => Effect.Effect<Task, DeliveryError>
@@ -72,8 +74,11 @@ export interface Lane {
   readonly busy: () => boolean
   /** Nothing is under way and the journal had nothing more to claim when it was last asked. */
   readonly idle: Effect.Effect<boolean>
-  /** Down, and not for the first moment only. */
+  /** Paused; or down, and not for the first moment only. */
   readonly stuck: Effect.Effect<boolean>
+  /** Takes nothing new and probes nothing until it is resumed. What is under way goes on. */
+  readonly pause: (since: number) => Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
   /** The config lets it have another number of deliveries under way at once. What is under way goes on. */
   readonly resize: (concurrency: number) => Effect.Effect<void>
   /** The config has changed: a lane that is down is tried now. */
@@ -144,6 +149,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const bell = yield* Effect.makeLatch(true)
     const roomy = yield* Effect.makeLatch(true)
     const up = yield* Effect.makeLatch(true)
+    const going = yield* Effect.makeLatch(options.paused === null)
 
     /** Places that are being written, each with the deliveries that came for it meanwhile. */
     const busy = new Map<string, Array<Delivery>>()
@@ -164,8 +170,13 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     let down: { readonly reason: string; readonly failures: number; readonly probe: number } | undefined
     /** Milliseconds by a clock that nobody sets. */
     const monotonic = () => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
+    let { paused } = options
+    /** Whether what was claimed goes back, and is not begun. */
+    const halted = () => down !== undefined || draining || paused !== null
     let delivered = 0
     let failed = 0
+    let bytes = 0
+    let lastError: LaneError | null = null
 
     // feeding
 
@@ -197,16 +208,19 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const probe = (until: { readonly probe: number; readonly failures: number }) =>
       Effect.gen(function* () {
         yield* up.await.pipe(Effect.timeoutOption(Math.max(20, until.probe - monotonic())))
-        if (down === undefined || draining) return
+        if (down === undefined || draining || paused !== null) return
         yield* bell.close
         const [fresh] = until.failures % 2 === 1 ? yield* claim(1, 0) : []
         const delivery = fresh ?? (yield* claim(1))[0]
         if (delivery === undefined) yield* rest
+        // it was paused while the journal was asked
+        else if (paused !== null) yield* giveBack([delivery])
         else yield* Effect.flatMap(Effect.fork(attempt(delivery)), Fiber.await)
       })
 
     const feed = Effect.gen(function* () {
       if (draining) return yield* Effect.never
+      if (paused !== null) return yield* going.await
       if (down !== undefined) return yield* probe(down)
       yield* bell.close
       const room = capacity - (yield* Queue.size(queue))
@@ -218,6 +232,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         return
       }
       const claimed = yield* claim(room)
+      if (paused !== null) return yield* giveBack(claimed)
       if (claimed.length > 0) yield* Queue.offerAll(queue, claimed)
       if (claimed.length < room) yield* rest
     })
@@ -247,7 +262,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
 
     const work: Effect.Effect<void> = Effect.flatMap(take, (taken) => {
       const deliveries = Array.from(taken)
-      if (down !== undefined || draining) {
+      if (halted()) {
         return Effect.flatMap(Queue.takeAll(queue), (others) => giveBack([...deliveries, ...others]))
       }
       const [alone, together] =
@@ -290,7 +305,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
           .withPermits(1)(
             Effect.suspend(() => {
               // they may have waited for long
-              if (down !== undefined || draining) return Effect.ensuring(giveBack(deliveries), Effect.sync(begun))
+              if (halted()) return Effect.ensuring(giveBack(deliveries), Effect.sync(begun))
               begun()
               return run
             })
@@ -463,6 +478,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
             continue
           }
           delivered += 1
+          bytes += entry.delivery.generation.size
           suspects.delivered(entry.delivery.id, clock.unsafeCurrentTimeMillis())
           if (down !== undefined) yield* recovered
           const { delivery, sending } = entry
@@ -471,9 +487,18 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         if (outcomes.length > 0) yield* options.conclude(outcomes)
         yield* giveBack(unbegun)
         if (failures.length > 0) {
-          yield* options.conclude(yield* Effect.forEach(failures, ([entry, cause]) => failureOf(entry, cause)))
+          const notDelivered = yield* Effect.forEach(failures, ([entry, cause]) => failureOf(entry, cause))
+          notDelivered.forEach(remember)
+          yield* options.conclude(notDelivered)
         }
       })
+
+    /** What was left out as the config wants it, or is sent as it is by now, went wrong in no way. */
+    const remember = (outcome: Outcome): void => {
+      if (outcome._tag === "Delivered" || outcome.state === "SKIPPED" || outcome.state === "SUPERSEDED") return
+      const { delivery, ended, reason, state } = outcome
+      lastError = { time: ended, file: RelPath.display(delivery.generation.path), reason, state }
+    }
 
     const failureOf = (entry: Attempt, cause: Cause.Cause<DeliveryError>): Effect.Effect<Outcome> =>
       Effect.gen(function* () {
@@ -653,7 +678,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       lane,
       connection,
       task: (delivery) => options.task(delivery, unwatched),
-      down: () => down !== undefined,
+      down: () => down !== undefined || paused !== null,
       spare: (step) =>
         Effect.gen(function* () {
           for (let second = 0; second < patience; second++) {
@@ -683,19 +708,38 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         health: down === undefined ? ("up" as const) : ("down" as const),
         reason: down?.reason ?? null,
         probe: down === undefined ? null : clock.unsafeCurrentTimeMillis() + down.probe - monotonic(),
+        paused,
         concurrency,
         limit: width.limit(),
         queued: Math.max(0, queued) + lined,
         sending: Array.from(attempts.values(), ({ sending }) => ({ ...sending })),
         delivered,
-        failed
+        failed,
+        bytes,
+        lastError
       })),
       idle: Effect.map(
         Queue.size(queue),
         (queued) =>
-          queued <= 0 && lined === 0 && attempts.size === 0 && busy.size === 0 && (exhausted || down !== undefined)
+          queued <= 0 &&
+          lined === 0 &&
+          attempts.size === 0 &&
+          busy.size === 0 &&
+          (exhausted || down !== undefined || paused !== null)
       ),
-      stuck: Effect.sync(() => down !== undefined && down.failures >= 3),
+      stuck: Effect.sync(() => paused !== null || (down !== undefined && down.failures >= 3)),
+      pause: (since) =>
+        Effect.gen(function* () {
+          paused = since
+          yield* going.close
+          // whoever waits for a time or for room sees that there is nothing to be done
+          yield* Effect.all([bell.open, roomy.open])
+          yield* giveBack(yield* Queue.takeAll(queue))
+        }),
+      resume: Effect.suspend(() => {
+        paused = null
+        return Effect.all([going.open, bell.open, sweeper.wake], { discard: true })
+      }),
       resize: (next) =>
         Effect.suspend(() => {
           concurrency = next
@@ -709,7 +753,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       }),
       drain: Effect.gen(function* () {
         draining = true
-        yield* Effect.all([bell.open, roomy.open, up.open])
+        yield* Effect.all([bell.open, roomy.open, up.open, going.open])
         yield* giveBack(yield* Queue.takeAll(queue))
         while ((yield* underWay) > 0) yield* pause(20)
       }),

@@ -10,7 +10,7 @@ import type { FileFacts } from "../files/FileFacts.ts"
 import * as Router from "../route/Router.ts"
 import * as Ruleset from "../route/Ruleset.ts"
 import type { Deliveries, Judged } from "../store/Deliveries.ts"
-import type { Journal, JournalError, Rerouting } from "../store/Journal.ts"
+import type { GivenUp, Journal, JournalError, Rerouting } from "../store/Journal.ts"
 
 export interface Services {
   readonly settings: Settings
@@ -31,8 +31,9 @@ export interface Rerouted {
 /** These, or all that were given up. With one of a file's deliveries all of them that were given up are routed anew. */
 export const reroute = (
   services: Services,
-  ids: ReadonlyArray<DeliveryId> | "all"
-): Effect.Effect<Rerouted, JournalError> => (ids === "all" ? all(services) : each(services, ids))
+  which: ReadonlyArray<DeliveryId> | GivenUp
+): Effect.Effect<Rerouted, JournalError> =>
+  which === "all" ? all(services, undefined) : "lane" in which ? all(services, which.lane) : each(services, which)
 
 /** One by one, so that of each it can be said why it stays. */
 const each = Effect.fnUntraced(function* (services: Services, ids: ReadonlyArray<DeliveryId>) {
@@ -80,7 +81,7 @@ const some = Effect.fnUntraced(function* (services: Services, ids: ReadonlyArray
 const pageSize = 100
 
 /** Page by page, so that a hundred thousand dead ones are not in memory at once. */
-const all = Effect.fnUntraced(function* (services: Services) {
+const all = Effect.fnUntraced(function* (services: Services, lane: string | undefined) {
   const found: Array<Rerouted["deliveries"][number]> = []
   const left: Array<Rerouted["left"][number]> = []
   const seen = new Set<GenerationId>()
@@ -88,6 +89,7 @@ const all = Effect.fnUntraced(function* (services: Services) {
   while (true) {
     const page: ReadonlyArray<Delivery> = yield* services.deliveries.list({
       states: replayable,
+      lane,
       before,
       limit: pageSize
     })

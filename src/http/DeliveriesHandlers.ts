@@ -9,7 +9,7 @@ import * as RelPath from "../domain/RelPath.ts"
 import { shown } from "../domain/Target.ts"
 import { FileFacts } from "../files/FileFacts.ts"
 import { Deliveries } from "../store/Deliveries.ts"
-import { Journal, type JournalError } from "../store/Journal.ts"
+import { type GivenUp, Journal, type JournalError } from "../store/Journal.ts"
 import { Intake } from "../watch/Intake.ts"
 import { Api } from "./Api.ts"
 import { Conflict, type DeliveryView, Failed, NotFound } from "./ApiSchema.ts"
@@ -24,9 +24,9 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
     const facts = yield* FileFacts
     const { counter } = yield* Intake
 
-    const routeAnew = (ids: ReadonlyArray<DeliveryId> | "all") =>
+    const routeAnew = (which: ReadonlyArray<DeliveryId> | GivenUp) =>
       Effect.flatMap(SubscriptionRef.get(current), (settings) =>
-        reroute({ settings, journal, deliveries, facts, counter }, ids)
+        reroute({ settings, journal, deliveries, facts, counter }, which)
       )
 
     const get = (id: number) =>
@@ -64,10 +64,11 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
       )
       .handle("retryAll", ({ urlParams }) =>
         Effect.gen(function* () {
+          const which = urlParams.lane === undefined ? "all" : { lane: urlParams.lane }
           const back =
             urlParams.reroute === true
-              ? (yield* orFail(routeAnew("all"))).deliveries
-              : yield* orFail(journal.replay("all"))
+              ? (yield* orFail(routeAnew(which))).deliveries
+              : yield* orFail(journal.replay(which))
           yield* dispatcher.notify(Array.from(new Set(back.map(({ lane }) => lane))))
           return { replayed: back.length }
         })

@@ -177,7 +177,7 @@ const makeCommands = Effect.gen(function* () {
       ["LANE", "HEALTH", "SENDING", "QUEUED", "DELIVERED", "FAILED", "REASON"],
       all.map((lane) => [
         lane.lane,
-        lane.health,
+        health(lane),
         `${lane.sending.length}/${lane.concurrency}`,
         lane.queued,
         lane.delivered,
@@ -204,7 +204,7 @@ const makeCommands = Effect.gen(function* () {
       ],
       all.map((source) => [
         source.name,
-        source.health,
+        health(source),
         source.settling,
         source.waiting,
         source.accepted,
@@ -298,6 +298,9 @@ const nameOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): string => {
   const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
   return [...(Option.isSome(span) && span.value._tag === "Span" ? [span.value.name] : []), ...notes].join(" ")
 }
+
+const health = (one: { readonly health: string; readonly paused: number | null }): string =>
+  one.paused === null ? one.health : `${one.health}, paused`
 
 const age = (started: number): string => `${Math.max(0, Math.round((Date.now() - started) / 1000))}s`
 

@@ -44,7 +44,7 @@ loopback.addSubnet("127.0.0.0", 8, "ipv4")
 loopback.addAddress("::1", "ipv6")
 
 /** What needs no token: it says nothing about the files. */
-const open = new Set(["/", "/healthz", "/readyz"])
+const open = /^\/(?:healthz|readyz|dashboard\/[\w.-]+)?$/
 
 /** On every answer: it is what it says it is, belongs in no other page, loads nothing, and is kept nowhere. */
 export const carefulHeaders = {
@@ -106,7 +106,7 @@ const refuseOrigin = (request: Request): Refusal => {
 const hostOf = (origin: string): string | undefined => /^https?:\/\/([^/]+)$/.exec(origin)?.[1]
 
 const refuseToken = (request: Request, token: Option.Option<Redacted.Redacted>): Refusal => {
-  if (Option.isNone(token) || open.has(request.originalUrl.replace(/\?.*$/s, ""))) return undefined
+  if (Option.isNone(token) || open.test(request.originalUrl.replace(/\?.*$/s, ""))) return undefined
   const bearer = /^bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "")?.[1]
   const given = bearer ?? request.headers["x-token"]
   if (given !== undefined && sameText(given, Redacted.value(token.value))) return undefined

@@ -4,9 +4,10 @@ import { Cause, Effect, Exit, Option, Ref } from "effect"
 import { Reload } from "../config/Reload.ts"
 import { Dispatcher } from "../deliver/Dispatcher.ts"
 import { Deliveries } from "../store/Deliveries.ts"
-import { Intake } from "../watch/Intake.ts"
+import { Intake, type SourceStatus } from "../watch/Intake.ts"
 import { Api } from "./Api.ts"
-import { Failed, NotReady } from "./ApiSchema.ts"
+import { Failed, NotFound, NotReady } from "./ApiSchema.ts"
+import * as Dashboard from "./Dashboard.ts"
 import { homePage, schemaPage } from "./pages.ts"
 
 export const layerSchema = HttpApiBuilder.group(Api, "schema", (handlers) =>
@@ -26,6 +27,8 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
     const deliveries = yield* Deliveries
     const reload = yield* Reload
 
+    const dashboard = Dashboard.load(yield* Dashboard.DashboardFolder)
+
     const broken = yield* Ref.make(Option.none<Cause.Cause<never>>())
     yield* Effect.raceFirst(intake.join, dispatcher.join).pipe(
       Effect.exit,
@@ -38,7 +41,17 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
     )
 
     return handlers
-      .handle("home", () => HttpServerResponse.html(homePage))
+      .handle("home", ({ request }) =>
+        Effect.succeed(dashboard.answer("index.html", request.headers) ?? HttpServerResponse.html(homePage))
+      )
+      .handle("asset", ({ path, request }) => {
+        const answer = dashboard.answer(path.file, request.headers)
+        return answer === undefined
+          ? new NotFound({
+              detail: `the dashboard has no file ${JSON.stringify(path.file.slice(0, 100))}: load the page again`
+            })
+          : Effect.succeed(answer)
+      })
       .handle("healthz", () => Effect.succeed({ status: "ok" }))
       .handle("readyz", () =>
         Effect.gen(function* () {
@@ -47,7 +60,7 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
             return yield* new NotReady({ detail: "the pipeline has stopped: the program's log says why" })
           }
           const sources = yield* intake.status
-          const scanning = sources.filter((source) => source.lastScan === null && source.health !== "missing").length
+          const scanning = sources.filter((source) => awaitsScan(source)).length
           return scanning === 0
             ? { status: "ready" }
             : yield* new NotReady({ detail: `${scanning} of ${sources.length} sources are not scanned yet` })
@@ -82,6 +95,21 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
                 ({ health }) => (health === "up" ? 1 : 0)
               )
             ),
+            metric("lane_paused", "gauge", "1 while nothing is sent there because somebody said so", [
+              ...of(
+                lanes,
+                ({ lane }) => ({ lane }),
+                ({ paused }) => (paused === null ? 0 : 1)
+              ),
+              // those that had nothing to do yet
+              ...of(
+                Array.from((yield* dispatcher.paused).keys()).filter(
+                  (name) => !lanes.some(({ lane }) => lane === name)
+                ),
+                (lane) => ({ lane }),
+                () => 1
+              )
+            ]),
             metric(
               "lane_queued",
               "gauge",
@@ -130,6 +158,16 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
                 sources,
                 ({ name }) => ({ source: name }),
                 ({ health }) => (health === "missing" ? 0 : 1)
+              )
+            ),
+            metric(
+              "source_paused",
+              "gauge",
+              "1 while nothing is accepted from it because somebody said so",
+              of(
+                sources,
+                ({ name }) => ({ source: name }),
+                ({ paused }) => (paused === null ? 0 : 1)
               )
             ),
             metric(
@@ -196,6 +234,10 @@ export const layerSystem = HttpApiBuilder.group(Api, "system", (handlers) =>
       )
   })
 )
+
+/** One that is missing or paused is not scanned before somebody does something. */
+const awaitsScan = ({ health, lastScan, paused }: SourceStatus): boolean =>
+  lastScan === null && health !== "missing" && paused === null
 
 type Labels = Readonly<Record<string, string>>
 type Sample = readonly [labels: Labels, value: number]

@@ -49,6 +49,9 @@ export interface Rerouting {
   readonly counters?: Counters
 }
 
+/** All that were given up, or those of one lane; without what was undone, which is to be left alone unless it is named. */
+export type GivenUp = "all" | { readonly lane: string }
+
 /** What became of one attempt. */
 export type Conclusion =
   | {
@@ -236,7 +239,7 @@ export class Journal extends Context.Tag("filedispatch/store/Journal")<
      * anew, nor those of a file that is about to be moved because it is dead: they can be brought back once it is.
      */
     readonly replay: (
-      ids: ReadonlyArray<DeliveryId> | "all"
+      which: ReadonlyArray<DeliveryId> | GivenUp
     ) => Effect.Effect<ReadonlyArray<{ readonly id: DeliveryId; readonly lane: string }>, JournalError>
     /**
      * Gives up what `replay` would bring back, for new deliveries by other rules; answers the new ones. A generation is

@@ -5,7 +5,7 @@ import type { Statement } from "@effect/sql"
 import { Clock, Effect, Schema } from "effect"
 import { DeliveryId, replayable } from "../domain/Delivery.ts"
 import { GenerationId, type Generation } from "../domain/Generation.ts"
-import type { Concluded } from "./Journal.ts"
+import type { Concluded, GivenUp } from "./Journal.ts"
 import type { Failure, JournalDb } from "./JournalDb.ts"
 import { generationColumns, generationRows } from "./journalRows.ts"
 import { inChunks, rows } from "./sqlTools.ts"
@@ -15,7 +15,7 @@ export const make = (
   /** Marks what has nothing more to wait for; see JournalOutcomes. */
   settle: (generations: ReadonlyMap<GenerationId, Generation>, now: number) => Effect.Effect<Concluded, Failure>
 ) => {
-  const replay = (ids: ReadonlyArray<DeliveryId> | "all") =>
+  const replay = (which: ReadonlyArray<DeliveryId> | GivenUp) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const update = (where: Statement.Fragment) =>
@@ -26,9 +26,11 @@ export const make = (
               (SELECT 1 FROM generations g WHERE g.id = deliveries.generation AND g.state IN ('MOVING', 'UNDOING'))
             RETURNING id, lane`
         )
-      return ids === "all"
-        ? yield* update(sql`state <> 'DELIVERED' AND (undone IS NULL OR state <> 'CANCELLED')`)
-        : yield* inChunks(ids, (chunk) => update(sql.in("id", chunk)))
+      const givenUp = sql`state <> 'DELIVERED' AND (undone IS NULL OR state <> 'CANCELLED')`
+      if (which === "all") return yield* update(givenUp)
+      return "lane" in which
+        ? yield* update(sql`lane = ${which.lane} AND ${givenUp}`)
+        : yield* inChunks(which, (chunk) => update(sql.in("id", chunk)))
     }).pipe(commit("replay"))
 
   const cancel = (ids: ReadonlyArray<DeliveryId>) =>

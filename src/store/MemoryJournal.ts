@@ -439,14 +439,17 @@ const make = Effect.gen(function* () {
           change(one.id, { state: "PENDING", due: null })
         }
       }),
-    replay: (ids) =>
+    replay: (which) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const chosen = those(
           (one) =>
             replayable.includes(one.state) &&
             !isReplaced(one) &&
             !inMotion.includes(store.generations.get(one.generation.id)?.state) &&
-            (ids === "all" ? one.undone === undefined || one.state !== "CANCELLED" : ids.includes(one.id))
+            (which === "all" || "lane" in which
+              ? (one.undone === undefined || one.state !== "CANCELLED") &&
+                (which === "all" || which.lane === one.target.lane)
+              : which.includes(one.id))
         )
         for (const one of chosen) {
           const { undone: _, ...rest } = one

@@ -3,6 +3,7 @@
  */
 import { Context, type Effect } from "effect"
 import type { RelPath } from "../domain/RelPath.ts"
+import type { JournalError } from "../store/Journal.ts"
 
 export interface SourceStatus {
   readonly name: string
@@ -11,6 +12,8 @@ export interface SourceStatus {
   readonly health: "starting" | "events" | "polling" | "missing"
   /** Why it is missing, or why it polls, and what to do. */
   readonly reason: string | null
+  /** Since when nothing is accepted, because somebody said so, in milliseconds since the epoch; null: it is not paused. */
+  readonly paused: number | null
   /** Files that are not quiet yet. */
   readonly settling: number
   /** Files that are quiet, and wait for their marker, for their age, or to be readable. */
@@ -39,7 +42,13 @@ export class Intake extends Context.Tag("filedispatch/watch/Intake")<
     readonly status: Effect.Effect<ReadonlyArray<SourceStatus>>
     /** The next number of a route: nobody else gets it from here on. It is for him who gets it to commit it with the file. */
     readonly counter: (route: string) => number
-    /** Waits until each source has been scanned at least once and nothing is settling. */
+    /**
+     * Accepts no new files of that source until it is resumed, over restarts too; what was accepted goes on. It is not
+     * looked at meanwhile: what came is found by a scan once it is resumed. Answers whether that changes anything.
+     */
+    readonly pause: (source: string) => Effect.Effect<boolean, JournalError>
+    readonly resume: (source: string) => Effect.Effect<boolean, JournalError>
+    /** Waits until each source that is not paused has been scanned at least once and nothing is settling. */
     readonly settled: Effect.Effect<void>
     /** Ends with the failure that ended the pipeline; otherwise never. */
     readonly join: Effect.Effect<never>

@@ -31,7 +31,7 @@ export interface Services extends Acceptance.Services {
 export interface SourceIntake {
   readonly source: Source
   readonly hint: (hint: Hint) => void
-  readonly status: () => SourceStatus
+  readonly status: () => Omit<SourceStatus, "paused">
   /** Whether it has been scanned (or is missing, and said so), and nothing is on its way or waits to be quiet. */
   readonly isSettled: () => boolean
   /** The router is another one: what no folder wanted is asked again. */

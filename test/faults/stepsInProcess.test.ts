@@ -10,6 +10,8 @@ import { Journal } from "../../src/store/Journal.ts"
 import * as JournalSql from "../../src/store/JournalSql.ts"
 import { LogRepo } from "../../src/store/LogRepo.ts"
 import * as LogRepoSql from "../../src/store/LogRepoSql.ts"
+import { PauseRepo } from "../../src/store/PauseRepo.ts"
+import * as PauseSql from "../../src/store/PauseSql.ts"
 import * as ReadSql from "../../src/store/ReadSql.ts"
 import { isTempName } from "../../src/files/names.ts"
 import type { Target, TargetOptions } from "../../src/domain/Target.ts"
@@ -59,7 +61,7 @@ const scenarios: ReadonlyArray<Scenario> = [
 /** The SQL journal, as a program finds it when it starts: over what is in the database, and nothing else. */
 const openStore = (database: Context.Context<Layer.Layer.Success<ReturnType<typeof Database.layer>>>) =>
   Layer.build(
-    Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer).pipe(
+    Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, PauseSql.layer).pipe(
       Layer.provideMerge(LogRepoSql.layer),
       Layer.provide(ReadSql.layerDirect),
       Layer.provide(Layer.succeedContext(database))
@@ -68,7 +70,8 @@ const openStore = (database: Context.Context<Layer.Layer.Success<ReturnType<type
     Effect.map((context) =>
       Context.make(Journal, Context.get(context, Journal)).pipe(
         Context.add(Deliveries, Context.get(context, Deliveries)),
-        Context.add(LogRepo, Context.get(context, LogRepo))
+        Context.add(LogRepo, Context.get(context, LogRepo)),
+        Context.add(PauseRepo, Context.get(context, PauseRepo))
       )
     )
   )

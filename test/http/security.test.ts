@@ -19,7 +19,8 @@ const routes: ReadonlyArray<readonly [method: string, path: string]> = (() => {
     onGroup: () => {},
     onEndpoint: ({ endpoint }) => {
       const id = endpoint.path.includes("/logs/") ? logEntry(1).id : "1"
-      all.push([endpoint.method, endpoint.path.replace(":id", id)])
+      const path = endpoint.path.replace(":id", id).replace(":file", "app-12345678.js")
+      all.push([endpoint.method, path])
     }
   })
   return all
@@ -30,9 +31,13 @@ describe("every route", () => {
     expect(routes.map((route) => route.join(" "))).toEqual([
       "GET /api/v1/logs",
       "POST /api/v1/logs",
+      "GET /api/v1/logs/export",
       `GET /api/v1/logs/${logEntry(1).id}`,
       `DELETE /api/v1/logs/${logEntry(1).id}`,
       "GET /api/v1/stats",
+      "GET /api/v1/stats/folders",
+      "GET /api/v1/stats/extensions",
+      "GET /api/v1/stats/times",
       "GET /api/v1/deliveries",
       "GET /api/v1/deliveries/1",
       "POST /api/v1/deliveries/retry",
@@ -43,14 +48,22 @@ describe("every route", () => {
       `POST /api/v1/logs/${logEntry(1).id}/undo`,
       "GET /api/v1/sources",
       "GET /api/v1/destinations",
+      "POST /api/v1/sources/pause",
+      "POST /api/v1/sources/resume",
+      "POST /api/v1/destinations/pause",
+      "POST /api/v1/destinations/resume",
+      "GET /api/v1/now",
+      "GET /api/v1/live",
       "GET /api/v1/events",
       "GET /api/v1/status",
+      "GET /api/v1/config",
       "POST /api/v1/reload",
       "POST /api/v1/explain",
       `GET /api/v1/logs/${logEntry(1).id}/explain`,
       "GET /api/v1/schema",
       "GET /api/v1/schema/spec",
       "GET /",
+      "GET /dashboard/app-12345678.js",
       "GET /healthz",
       "GET /readyz",
       "GET /metrics"
@@ -75,7 +88,9 @@ describe("every route", () => {
       const open = ["/", "/healthz", "/readyz"]
       for (const [method, path] of routes) {
         const answer = yield* call(method, path)
-        expect([path, answer.status]).toEqual([path, open.includes(path) ? 200 : 401])
+        // no dashboard is built here
+        const status = open.includes(path) ? 200 : path.startsWith("/dashboard/") ? 404 : 401
+        expect([path, answer.status]).toEqual([path, status])
         if (answer.status === 401) {
           expect(answer.json).toEqual({ detail: "a token is needed: send it as Authorization: Bearer <token>" })
           expect(answer.headers["www-authenticate"]).toContain("Bearer")
@@ -85,7 +100,17 @@ describe("every route", () => {
       }
       expect((yield* call("GET", "/api/v1/logs", { headers: { authorization: "Bearer t0ken" } })).status).toBe(200)
       expect((yield* call("GET", "/api/v1/logs", { headers: { "x-token": "t0ken" } })).status).toBe(200)
-      for (const path of ["/HEALTHZ", "/healthz/", "//healthz", "/healthz;/../api/v1/logs", "/./healthz", "/nothing"]) {
+      for (const path of [
+        "/HEALTHZ",
+        "/healthz/",
+        "//healthz",
+        "/healthz;/../api/v1/logs",
+        "/./healthz",
+        "/nothing",
+        "/dashboard/",
+        "/dashboard/a/b",
+        "/dashboard/%2e%2e%2fx"
+      ]) {
         expect((yield* call("GET", path)).status).toBe(401)
       }
     }).pipe(Effect.provide(testServer(token)))

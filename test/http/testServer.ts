@@ -7,7 +7,7 @@ import { type IncomingHttpHeaders, request } from "node:http"
 import { ConfigError, whole } from "../../src/config/ConfigError.ts"
 import * as CurrentSettings from "../../src/config/CurrentSettings.ts"
 import { Reload, type ConfigStatus } from "../../src/config/Reload.ts"
-import { Dispatcher, type DispatcherEvent, type LaneStatus } from "../../src/deliver/Dispatcher.ts"
+import { Dispatcher, type DispatcherEvent, type Flow, type LaneStatus } from "../../src/deliver/Dispatcher.ts"
 import { Undo } from "../../src/deliver/Undo.ts"
 import { type Attempt, type Delivery, DeliveryId, replayable } from "../../src/domain/Delivery.ts"
 import { GenerationId, Stamp } from "../../src/domain/Generation.ts"
@@ -15,9 +15,10 @@ import * as RelPath from "../../src/domain/RelPath.ts"
 import type { Settings } from "../../src/domain/Settings.ts"
 import * as FileFactsMemory from "../../src/files/FileFactsMemory.ts"
 import * as FilesDirect from "../../src/files/FilesDirect.ts"
+import { DashboardFolder } from "../../src/http/Dashboard.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Deliveries, type LaneCount } from "../../src/store/Deliveries.ts"
-import { Journal } from "../../src/store/Journal.ts"
+import { type GivenUp, Journal } from "../../src/store/Journal.ts"
 import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
 import { Intake, type SourceStatus } from "../../src/watch/Intake.ts"
 import { usualOptions } from "../../src/domain/Target.ts"
@@ -92,6 +93,7 @@ export const source: SourceStatus = {
   path: "/inbox",
   health: "events",
   reason: null,
+  paused: null,
   settling: 2,
   waiting: 3,
   lastScan: 5_000,
@@ -107,6 +109,7 @@ export const lane: LaneStatus = {
   health: "down",
   reason: 'connection refused: is "host" running?',
   probe: 9_000,
+  paused: null,
   concurrency: 4,
   limit: 2,
   queued: 3,
@@ -114,7 +117,9 @@ export const lane: LaneStatus = {
     { delivery: DeliveryId.make(1), file: "a", destination: "ftp://user@host/in/a", size: 9, bytes: 4, started: 1 }
   ],
   delivered: 5,
-  failed: 6
+  failed: 6,
+  bytes: 500,
+  lastError: { time: 8_000, file: "b", reason: "550 no", state: "RETRY_WAIT" }
 }
 
 /** What the stubs answer, and what they were told. */
@@ -130,6 +135,10 @@ export class World extends Context.Tag("test/World")<
     readonly config: Ref.Ref<ConfigStatus>
     readonly sources: Ref.Ref<ReadonlyArray<SourceStatus>>
     readonly lanes: Ref.Ref<ReadonlyArray<LaneStatus>>
+    readonly flows: Array<Flow>
+    /** How often somebody has looked at the lanes, and counted what waits. */
+    looks: number
+    counted: number
     readonly events: PubSub.PubSub<DispatcherEvent>
   }
 >() {}
@@ -151,6 +160,9 @@ const world = Layer.effect(
       }),
       sources: yield* Ref.make<ReadonlyArray<SourceStatus>>([source]),
       lanes: yield* Ref.make<ReadonlyArray<LaneStatus>>([lane]),
+      flows: [],
+      looks: 0,
+      counted: 0,
       events: yield* PubSub.unbounded<DispatcherEvent>()
     }
   })
@@ -159,9 +171,12 @@ const world = Layer.effect(
 const stubs = Layer.unwrapEffect(
   Effect.map(World, (world) => {
     const all = () => Array.from(world.deliveries.values()).sort((left, right) => right.id - left.id)
-    const change = (from: ReadonlyArray<string>, to: Delivery["state"], ids: ReadonlyArray<number> | "all") =>
+    const change = (from: ReadonlyArray<string>, to: Delivery["state"], ids: ReadonlyArray<DeliveryId> | GivenUp) =>
       Effect.sync(() => {
-        const changed = all().filter(({ id, state }) => from.includes(state) && (ids === "all" || ids.includes(id)))
+        const changed = all().filter(
+          ({ id, state, target }) =>
+            from.includes(state) && (ids === "all" || ("lane" in ids ? ids.lane === target.lane : ids.includes(id)))
+        )
         for (const delivery of changed) world.deliveries.set(delivery.id, { ...delivery, state: to })
         return changed
       })
@@ -190,7 +205,10 @@ const stubs = Layer.unwrapEffect(
             }))
           ),
         routed: unused,
-        counts: Effect.sync(() => world.counts)
+        counts: Effect.sync(() => {
+          world.counted += 1
+          return world.counts
+        })
       }),
       Layer.succeed(Journal, {
         id: "test",
@@ -269,8 +287,23 @@ const stubs = Layer.unwrapEffect(
       }),
       Layer.succeed(Dispatcher, {
         notify: (lanes) => Effect.sync(() => void world.notified.push(...lanes)),
-        status: Ref.get(world.lanes),
+        status: Effect.zipLeft(
+          Ref.get(world.lanes),
+          Effect.sync(() => void (world.looks += 1))
+        ),
         settled: unused(),
+        flows: Effect.sync(() => ({ concluded: world.flows.length, flows: world.flows })),
+        pause: (name) =>
+          Ref.modify(world.lanes, (lanes) => [
+            true,
+            lanes.map((one) => (one.lane === name ? { ...one, paused: 10_000 } : one))
+          ]),
+        resume: (name) =>
+          Ref.modify(world.lanes, (lanes) => [
+            true,
+            lanes.map((one) => (one.lane === name ? { ...one, paused: null } : one))
+          ]),
+        paused: Effect.succeed(new Map()),
         tell: (events) => Effect.asVoid(PubSub.publishAll(world.events, events)),
         events: Stream.fromPubSub(world.events),
         join: Effect.never
@@ -288,6 +321,16 @@ const stubs = Layer.unwrapEffect(
       Layer.succeed(Intake, {
         hint: unused,
         status: Ref.get(world.sources),
+        pause: (name) =>
+          Ref.modify(world.sources, (sources) => [
+            true,
+            sources.map((one) => (one.name === name ? { ...one, paused: 10_000 } : one))
+          ]),
+        resume: (name) =>
+          Ref.modify(world.sources, (sources) => [
+            true,
+            sources.map((one) => (one.name === name ? { ...one, paused: null } : one))
+          ]),
         counter: () => 1,
         settled: unused(),
         join: Effect.never
@@ -297,20 +340,26 @@ const stubs = Layer.unwrapEffect(
 )
 
 /** All that the server and the monitor need. */
-export const services = (fields: Partial<Settings> = {}, files: Readonly<Record<string, FileFactsMemory.Given>> = {}) =>
+export const services = (
+  fields: Partial<Settings> = {},
+  files: Readonly<Record<string, FileFactsMemory.Given>> = {},
+  dashboard?: string
+) =>
   Layer.mergeAll(
     LogRepoMemory.layer,
     stubs,
     FilesDirect.layer,
     FileFactsMemory.layer(files),
-    CurrentSettings.layer(settings(fields))
+    CurrentSettings.layer(settings(fields)),
+    Layer.succeed(DashboardFolder, dashboard)
   ).pipe(Layer.provideMerge(world))
 
-/** `files`: what is in them, by their paths below their sources. */
+/** `files`: what is in them, by their paths below their sources. `dashboard`: the folder of the built page. */
 export const testServer = (
   fields: Partial<Settings> = {},
-  files: Readonly<Record<string, FileFactsMemory.Given>> = {}
-) => Server.layer.pipe(Layer.provideMerge(services(fields, files)))
+  files: Readonly<Record<string, FileFactsMemory.Given>> = {},
+  dashboard?: string
+) => Server.layer.pipe(Layer.provideMerge(services(fields, files, dashboard)))
 
 export interface Answer {
   readonly status: number

@@ -10,15 +10,17 @@ import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
 import * as LogRepoSql from "../../src/store/LogRepoSql.ts"
 import * as MemoryDeliveries from "../../src/store/MemoryDeliveries.ts"
 import * as MemoryJournal from "../../src/store/MemoryJournal.ts"
+import * as MemoryPause from "../../src/store/MemoryPause.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import * as MemoryUndo from "../../src/store/MemoryUndo.ts"
+import * as PauseSql from "../../src/store/PauseSql.ts"
 import * as ReadSql from "../../src/store/ReadSql.ts"
 import * as UndoSql from "../../src/store/UndoSql.ts"
 import * as Process from "../cli/process.ts"
 
 /** The SQL store over one file, all on one connection. */
 export const sqlite = (file: string) =>
-  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, UndoSql.layer).pipe(
+  Layer.mergeAll(JournalSql.layer, DeliveriesSql.layer, PauseSql.layer, UndoSql.layer).pipe(
     Layer.provideMerge(LogRepoSql.layer),
     Layer.provide(ReadSql.layerDirect),
     Layer.provideMerge(Database.layer({ file, durability: "crash" }))
@@ -28,6 +30,9 @@ export const inFile = Layer.unwrapScoped(
   Effect.map(Process.directory, (directory) => sqlite(join(directory, "journal.db")))
 )
 
-export const inMemory = Layer.mergeAll(MemoryJournal.layer, MemoryDeliveries.layer, MemoryUndo.layer).pipe(
-  Layer.provideMerge(Layer.merge(MemoryStore.layer, LogRepoMemory.layer))
-)
+export const inMemory = Layer.mergeAll(
+  MemoryJournal.layer,
+  MemoryDeliveries.layer,
+  MemoryPause.layer,
+  MemoryUndo.layer
+).pipe(Layer.provideMerge(Layer.merge(MemoryStore.layer, LogRepoMemory.layer)))

@@ -14,6 +14,7 @@ import * as FileFactsMemory from "../../src/files/FileFactsMemory.ts"
 import * as FilesDirect from "../../src/files/FilesDirect.ts"
 import { Journal } from "../../src/store/Journal.ts"
 import { Intake } from "../../src/watch/Intake.ts"
+import * as MemoryPause from "../../src/store/MemoryPause.ts"
 import { layer as layerIntake } from "../../src/watch/IntakeLive.ts"
 import { layer as layerWatcher } from "../../src/watch/WatcherChokidar.ts"
 
@@ -48,6 +49,7 @@ const start = Effect.gen(function* () {
           layerWatcher,
           layerSignals,
           FileFactsMemory.layer({}),
+          MemoryPause.layer,
           Layer.mock(Files, { scan: FilesDirect.scan, look: FilesDirect.look, identity: FilesDirect.identity }),
           Layer.mock(Journal, {
             id: "test",

@@ -16,6 +16,7 @@ import { FactsError, FileFacts, type Bytes } from "../../src/files/FileFacts.ts"
 import { Files } from "../../src/files/Files.ts"
 import * as FilesDirect from "../../src/files/FilesDirect.ts"
 import { Journal, JournalError, type Admission } from "../../src/store/Journal.ts"
+import * as MemoryPause from "../../src/store/MemoryPause.ts"
 import { Intake } from "../../src/watch/Intake.ts"
 import { layer as layerIntake } from "../../src/watch/IntakeLive.ts"
 import { WatcherHandle, layer as layerWatcher } from "../../src/watch/WatcherMemory.ts"
@@ -170,7 +171,9 @@ export const start = (options: Partial<Source> = {}, present: ReadonlyArray<stri
     const first = settingsOf(source, extra.routes ?? [route("texts", ["txt"])])
     const context = yield* Layer.build(
       layerIntake.pipe(
-        Layer.provideMerge(Layer.mergeAll(layerWatcher, layerSignals, layerJournal, layerFiles, layerFacts)),
+        Layer.provideMerge(
+          Layer.mergeAll(layerWatcher, layerSignals, layerJournal, layerFiles, layerFacts, MemoryPause.layer)
+        ),
         Layer.provideMerge(layerSettings(first))
       )
     )
