@@ -33,17 +33,16 @@ export const layer: Layer.Layer<LogRepo> = Layer.sync(LogRepo, () => {
   const folders = new Map<string, FolderBucket>()
   const extensions = new Map<string, ExtensionBucket>()
   const times = new Map<string, DayTime>()
+  /** The extensions of each day that are counted by themselves. */
+  const named = new Map<string, Set<string>>()
   let seq = 0
 
   /** What the entry's extension is counted as: itself, where its day has that, or has room for one that comes. */
   const counted = (start: string, name: string, sign: 1 | -1): string => {
-    const known = new Set(
-      Array.from(extensions.values())
-        .filter((one) => one.start === start)
-        .map((one) => one.extension)
-    )
     const key = extensionKey(name)
-    return known.has(key) || (sign > 0 && known.size < mostExtensions) ? key : otherExtensions
+    const known = named.get(start) ?? new Set()
+    if (sign > 0 && known.size < mostExtensions) named.set(start, known.add(key))
+    return known.has(key) ? key : otherExtensions
   }
 
   const record = (entry: LogEntry, sign: 1 | -1): void => {
