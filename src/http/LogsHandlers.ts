@@ -1,29 +1,31 @@
 /** The calls about the log. */
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { Clock, Effect, Option } from "effect"
+import { NodeHttpServerRequest } from "@effect/platform-node"
+import { Clock, Effect, Option, Stream } from "effect"
 import { v7 as uuid } from "uuid"
 import { extensionOf, formatSize, type LogEntry } from "../domain/LogEntry.ts"
 import { type LogError, LogRepo } from "../store/LogRepo.ts"
 import { Api } from "./Api.ts"
 import { BadRequest, Conflict, Failed, type NewLogEntry, NotFound } from "./ApiSchema.ts"
+import * as ExportLog from "./exportLog.ts"
 import { nextPage } from "./nextPage.ts"
 
 export const layer = HttpApiBuilder.group(Api, "logs", (handlers) =>
   Effect.gen(function* () {
     const logs = yield* LogRepo
     return handlers
-      .handle("list", ({ request, urlParams: { cursor, limit = 100, ordering = "-created", ...filter } }) =>
+      .handle("list", ({ request, urlParams: { cursor, limit = 100, ordering = "-created", total, ...filter } }) =>
         Effect.gen(function* () {
-          const found = yield* orFail(logs.query({ filter, order: ordering, limit, cursor }))
+          const found = yield* orFail(logs.query({ filter, order: ordering, limit, cursor, total }))
           if (Option.isNone(found)) {
             return yield* new BadRequest({
               detail:
                 "cursor is not one of this server for this ordering: take it from the Link header of the page before"
             })
           }
-          const { entries, next, total } = found.value
+          const { entries, next, total: all } = found.value
           return HttpServerResponse.unsafeJson(entries, {
-            headers: { "x-total-count": String(total), ...nextPage(request.originalUrl, next) }
+            headers: { "x-total-count": String(all), ...nextPage(request.originalUrl, next) }
           })
         })
       )
@@ -37,6 +39,30 @@ export const layer = HttpApiBuilder.group(Api, "logs", (handlers) =>
           return entry
         })
       )
+      .handle("export", ({ request, urlParams: { format, ordering = "-created", ...filter } }) =>
+        Effect.gen(function* () {
+          const entries = logs.all(filter, ordering)
+          // once before the answer begins, so that a log which can't be read is a failure like any other
+          yield* orFail(Stream.runHead(entries))
+          const date = new Date(yield* Clock.currentTimeMillis).toISOString().slice(0, 10)
+          return HttpServerResponse.stream(
+            ExportLog.encode(format, entries).pipe(
+              Stream.encodeText,
+              // later it can only break off: an answer that ends as it should would be taken for all there is
+              Stream.tapErrorCause((cause) =>
+                Effect.zipRight(
+                  Effect.logError("an export of the log was broken off", cause),
+                  Effect.sync(() => NodeHttpServerRequest.toServerResponse(request).destroy())
+                )
+              )
+            ),
+            {
+              contentType: ExportLog.contentTypes[format],
+              headers: { "content-disposition": `attachment; filename="filedispatch-log-${date}.${format}"` }
+            }
+          )
+        })
+      )
       .handle("get", ({ path }) =>
         Effect.flatMap(
           orFail(logs.get(path.id)),
@@ -46,7 +72,14 @@ export const layer = HttpApiBuilder.group(Api, "logs", (handlers) =>
       .handle("remove", ({ path }) =>
         Effect.flatMap(orFail(logs.remove(path.id)), (removed) => (removed ? Effect.void : missing(path.id)))
       )
-      .handle("stats", ({ urlParams }) => orFail(logs.stats(urlParams.interval ?? "day")))
+      .handle("stats", ({ urlParams: { interval = "day", ...range } }) => orFail(logs.stats(interval, range)))
+      .handle("folderStats", ({ urlParams: { interval = "day", ...range } }) =>
+        orFail(logs.folderStats(interval, range))
+      )
+      .handle("extensionStats", ({ urlParams: { interval = "day", ...range } }) =>
+        orFail(logs.extensionStats(interval, range))
+      )
+      .handle("timeStats", ({ urlParams: { interval = "day", ...range } }) => orFail(logs.timeStats(interval, range)))
   })
 )
 

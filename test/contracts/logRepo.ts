@@ -2,7 +2,7 @@
  * What every LogRepo promises. Run by each implementation's own test file.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, type Layer, Option } from "effect"
+import { Chunk, Effect, type Layer, Option, Stream } from "effect"
 import { extensionOf, formatSize, type LogEntry } from "../../src/domain/LogEntry.ts"
 import { type LogFilter, type LogOrder, type LogPage, LogRepo } from "../../src/store/LogRepo.ts"
 
@@ -63,7 +63,13 @@ const full: LogEntry = logEntry(1, {
 /** Four entries that differ in everything that can be asked for. */
 const various = [
   full,
-  logEntry(2, { filename: "a.pdf", source: "/other", created: "2026-02-01T00:00:00.000Z", byte_size: 5 }),
+  logEntry(2, {
+    filename: "a.pdf",
+    route: "texts",
+    source: "/other",
+    created: "2026-02-01T00:00:00.000Z",
+    byte_size: 5
+  }),
   logEntry(3, {
     filename: "b.pdf",
     protocol: "http",
@@ -143,6 +149,18 @@ export const logRepoContract = (name: string, layer: Layer.Layer<LogRepo, unknow
       [{ created__gte: "2026-02-01" }, [2, 3, 4]],
       [{ created__gte: "2026-02-01", created__lte: "2026-02-01", protocol: "file" }, [2]],
       [{ status: "SUCCEEDED", extension: "pdf", byte_size__lte: 5, filename: "A.PDF" }, [4]],
+      [{ route: "videos" }, [1]],
+      [{ route: "" }, [3, 4]],
+      [{ route: "text" }, []],
+      [{ search: "holiday" }, [1]],
+      [{ search: "DAY.m" }, [1]],
+      [{ search: ".pdf" }, [2, 3, 4]],
+      [{ search: "A.p" }, [2, 4]],
+      [{ search: "b" }, [3]],
+      [{ search: "P4" }, [1]],
+      [{ search: "a.pdf", filename: "A.PDF" }, [4]],
+      [{ search: "pdf", route: "", created__lte: "2026-02-01" }, [3]],
+      [{ search: "pdf", status: "FAILED" }, []],
       [{ filename: "' OR 1=1 --" }, []],
       [{ created: "9999-12-31" }, []]
     ]
@@ -159,6 +177,136 @@ export const logRepoContract = (name: string, layer: Layer.Layer<LogRepo, unknow
         })
       )
     }
+
+    const hostile = [
+      'say "pdf" OR name:x*',
+      "100%_sure\\.txt",
+      "100 percent sure.txt",
+      "NEAR(pdf txt) AND NOT -x ^y {z}",
+      "Über Größe ÉTÉ.txt",
+      "u\u0308ber gro\u0308sse.txt",
+      "ΟΔΟΣ 日本語.txt",
+      "zero\0after.txt",
+      "🎉🎊🎈.gif",
+      "‮gpj.exe"
+    ]
+    const searches: ReadonlyArray<readonly [string, ReadonlyArray<number>]> = [
+      ['"pdf"', [0]],
+      ['"', [0]],
+      ["OR name:", [0]],
+      ["x*", [0]],
+      ["p*f", []],
+      ["100%", [1]],
+      ["0%_s", [1]],
+      ["%", [1]],
+      ["_", [1]],
+      ["e\\.t", [1]],
+      ["\\", [1]],
+      ["pdf txt", [3]],
+      ["not -X ^Y", [3]],
+      ["über", [4, 5]],
+      ["U\u0308BER GR", [4, 5]],
+      ["ü", [4, 5]],
+      ["été", [4]],
+      ["uber", []],
+      ["οδοσ", [6]],
+      ["δΟς", [6]],
+      ["日本", [6]],
+      ["日本語", [6]],
+      ["本語.txt", [6]],
+      ["zero\0after", [7]],
+      ["after", [7]],
+      ["zeroafter", []],
+      ["🎊🎈.", [8]],
+      ["🎊", [8]],
+      ["‮gpj", [9]],
+      [" ", [0, 2, 3, 4, 5, 6]]
+    ]
+    test(
+      "searches names as they are: nothing is an operator, and letters of all scripts are alike in any case",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        const find = Effect.forEach(searches, ([search]) =>
+          Effect.map(query({ search }), (page) => [search, numbers(page), page.total])
+        )
+        yield* repo.append(hostile.map((filename, n) => logEntry(n, { filename })))
+        const expected = searches.map(([search, found]) => [search, found, found.length])
+        expect(yield* find).toEqual(expected)
+        // and the same when a thousand others are in the log
+        yield* repo.append(Array.from({ length: 1_000 }, (_, n) => logEntry(n + 100, { filename: `MMM${n}` })))
+        expect(yield* find).toEqual(expected)
+      })
+    )
+
+    test(
+      "finds what is new, and nothing that is gone, whichever it is among thousands",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        const found = (search: string) => Effect.map(query({ search }), numbers)
+        for (const n of [0, 1_000, 2_000]) {
+          yield* repo.append(
+            Array.from({ length: 1_000 }, (_, m) =>
+              logEntry(n + m, { filename: `name ${n + m}!`, created: new Date(1.7e12 + n + m).toISOString() })
+            )
+          )
+        }
+        yield* repo.append([logEntry(3_000, { filename: "name 3000!" })])
+        expect(yield* found("NAME 7!")).toEqual([7])
+        expect(yield* found("name 2999!")).toEqual([2_999])
+        expect(yield* found("name 3000!")).toEqual([3_000])
+        expect(yield* found("99!")).toHaveLength(30)
+        // the newest go, and others come in their stead
+        for (const n of [7, 2_998, 2_999, 3_000]) yield* repo.remove(logEntry(n).id)
+        expect(yield* found("99!")).toHaveLength(29)
+        yield* repo.append([4_000, 4_001, 4_002].map((n) => logEntry(n, { filename: `other ${n}!`, route: "new" })))
+        expect(yield* found("name 7!")).toEqual([])
+        expect(yield* found("name 3000!")).toEqual([])
+        expect(yield* found("other")).toEqual([4_000, 4_001, 4_002])
+        expect(numbers(yield* query({ route: "new" }))).toEqual([4_000, 4_001, 4_002])
+        expect(yield* repo.prune(1.7e12 + 1_500)).toBe(1_499)
+        expect(yield* found("name 1499!")).toEqual([])
+        expect(yield* found("name 1500!")).toEqual([1_500])
+        expect((yield* query({ search: "name" })).total).toBe(1_498)
+      })
+    )
+
+    test(
+      "bounds the total where that is asked for, and only there",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        yield* repo.append(Array.from({ length: 10_050 }, (_, n) => logEntry(n, { route: n < 5 ? "few" : "many" })))
+        const totals = (filter: LogFilter) =>
+          Effect.forEach([undefined, "exact", "bounded"] as const, (total) =>
+            Effect.map(
+              repo.query({ filter, order: "-created", limit: 3, total }),
+              (page) => Option.getOrThrow(page).total
+            )
+          )
+        expect(yield* totals({})).toEqual([10_050, 10_050, 10_000])
+        expect(yield* totals({ route: "many" })).toEqual([10_045, 10_045, 10_000])
+        expect(yield* totals({ route: "few" })).toEqual([5, 5, 5])
+        expect(yield* totals({ search: "file-" })).toEqual([10_050, 10_050, 10_000])
+        expect(yield* totals({ search: "file-1004" })).toEqual([11, 11, 11])
+        expect(yield* totals({ search: "file-", byte_size__gte: 10 })).toEqual([10_040, 10_040, 10_000])
+        expect(yield* totals({ search: "f" })).toEqual([10_050, 10_050, 10_000])
+      })
+    )
+
+    test(
+      "streams all that match, in order",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        yield* repo.append(Array.from({ length: 2_500 }, (_, n) => logEntry(n)))
+        const all = (filter: LogFilter, order: LogOrder) =>
+          Effect.map(Stream.runCollect(repo.all(filter, order)), (found) =>
+            Chunk.toReadonlyArray(found).map((entry) => entry.byte_size)
+          )
+        expect(yield* all({}, "-byte_size")).toEqual(Array.from({ length: 2_500 }, (_, n) => 2_499 - n))
+        expect(yield* all({ byte_size__lte: 999 }, "created")).toHaveLength(1_000)
+        expect(yield* all({ search: "file-24" }, "created")).toHaveLength(111)
+        expect(yield* all({ search: "nothing" }, "created")).toEqual([])
+      })
+    )
 
     const orders: ReadonlyArray<readonly [LogOrder, ReadonlyArray<number>]> = [
       ["created", [1, 2, 3, 4]],
@@ -230,6 +378,13 @@ export const logRepoContract = (name: string, layer: Layer.Layer<LogRepo, unknow
         expect((yield* query({})).total).toBe(3)
         expect((yield* query({ status: "FAILED" })).total).toBe(0)
         expect((yield* repo.stats("month")).some((bucket) => bucket.status === "FAILED")).toBe(false)
+        expect((yield* repo.folderStats("month")).map(({ folder, files }) => [folder, files])).toEqual([
+          ["", 2],
+          ["texts", 1]
+        ])
+        expect((yield* repo.extensionStats("month")).map(({ extension, files }) => [extension, files])).toEqual([
+          ["pdf", 3]
+        ])
       })
     )
 
@@ -238,14 +393,20 @@ export const logRepoContract = (name: string, layer: Layer.Layer<LogRepo, unknow
       Effect.gen(function* () {
         const repo = yield* LogRepo
         yield* store(various)
-        const before = yield* repo.stats("day")
+        const statistics = Effect.all([
+          repo.stats("day"),
+          repo.folderStats("day"),
+          repo.extensionStats("day"),
+          repo.timeStats("day")
+        ])
+        const before = yield* statistics
         expect(yield* repo.prune(Date.parse("2026-02-01T09:00:00.000Z"))).toBe(2)
         expect(yield* repo.prune(Date.parse("2026-02-01T09:00:00.000Z"))).toBe(0)
         const page = yield* query({})
         expect([numbers(page), page.total]).toEqual([[3, 4], 2])
         expect((yield* query({ created: "2026-02-01" })).total).toBe(1)
         expect((yield* query({ status: "FAILED" })).total).toBe(0)
-        expect(yield* repo.stats("day")).toEqual(before)
+        expect(yield* statistics).toEqual(before)
       })
     )
 
@@ -294,6 +455,107 @@ export const logRepoContract = (name: string, layer: Layer.Layer<LogRepo, unknow
           { start: "2026-01-01", ...file, files: 2, bytes: 110 },
           { start: "2026-01-01", ...http, files: 1, bytes: 10_000 }
         ])
+      })
+    )
+
+    test(
+      "sums by folder and by extension, within days",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        const on = (n: number, day: string, fields: Partial<LogEntry>) =>
+          logEntry(n, { created: `${day}T23:00:00.000Z`, byte_size: 10 ** n, ...fields })
+        yield* repo.append([
+          on(0, "2026-01-04", { route: "a", extension: "" }),
+          on(1, "2026-01-05", { route: "a", extension: "pdf" }),
+          on(2, "2026-01-05", { route: null, extension: "pdf", status: "FAILED" }),
+          on(3, "2026-01-06", { route: "b", extension: "größe" }),
+          on(4, "2026-01-06", { route: "b", extension: "x".repeat(16) })
+        ])
+        yield* repo.append([
+          on(5, "2026-01-06", { route: "b", extension: "x".repeat(17) }),
+          on(6, "2026-01-06", { route: "b", extension: "a b" }),
+          on(7, "2026-01-06", { route: "b", extension: "pdf" })
+        ])
+        const ok = "SUCCEEDED"
+        expect(yield* repo.folderStats("day")).toEqual([
+          { start: "2026-01-04", status: ok, folder: "a", files: 1, bytes: 1 },
+          { start: "2026-01-05", status: "FAILED", folder: "", files: 1, bytes: 100 },
+          { start: "2026-01-05", status: ok, folder: "a", files: 1, bytes: 10 },
+          { start: "2026-01-06", status: ok, folder: "b", files: 5, bytes: 11_111_000 }
+        ])
+        expect(yield* repo.folderStats("month", { from: "2026-01-05", to: "2026-01-05" })).toEqual([
+          { start: "2026-01-01", status: "FAILED", folder: "", files: 1, bytes: 100 },
+          { start: "2026-01-01", status: ok, folder: "a", files: 1, bytes: 10 }
+        ])
+        expect(yield* repo.extensionStats("week", { from: "2026-01-05" })).toEqual([
+          { start: "2026-01-05", status: ok, extension: "*", files: 2, bytes: 1_100_000 },
+          { start: "2026-01-05", status: ok, extension: "größe", files: 1, bytes: 1_000 },
+          { start: "2026-01-05", status: "FAILED", extension: "pdf", files: 1, bytes: 100 },
+          { start: "2026-01-05", status: ok, extension: "pdf", files: 2, bytes: 10_000_010 },
+          { start: "2026-01-05", status: ok, extension: "x".repeat(16), files: 1, bytes: 10_000 }
+        ])
+        expect(yield* repo.extensionStats("day", { to: "2026-01-04" })).toEqual([
+          { start: "2026-01-04", status: ok, extension: "", files: 1, bytes: 1 }
+        ])
+        expect((yield* repo.stats("day", { from: "2026-01-05", to: "2026-01-05" })).map((one) => one.files)).toEqual([
+          1, 1
+        ])
+      })
+    )
+
+    test(
+      "counts only so many extensions a day by themselves, and takes each out as it was counted",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        const entries = Array.from({ length: 300 }, (_, n) => logEntry(n, { extension: `e${n}`, byte_size: 1 }))
+        for (let from = 0; from < entries.length; from += 70) yield* repo.append(entries.slice(from, from + 70))
+        yield* repo.append([logEntry(2_000, { extension: "e5", byte_size: 1 })])
+        const buckets = yield* repo.extensionStats("day")
+        expect(buckets.length).toBeLessThanOrEqual(201)
+        expect(buckets.length).toBeGreaterThan(100)
+        expect(buckets.reduce((sum, one) => sum + one.files, 0)).toBe(301)
+        expect(buckets.find((one) => one.extension === "e5")?.files).toBe(2)
+        for (const { id } of entries) yield* repo.remove(id)
+        const [left, ...others] = yield* repo.extensionStats("day")
+        expect([left?.files, left?.bytes, others]).toEqual([1, 1, []])
+      })
+    )
+
+    test(
+      "knows the median and the 95th percentile of what succeeded, to a few per cent",
+      Effect.gen(function* () {
+        const repo = yield* LogRepo
+        const took = (n: number, duration_ms: number | null, fields: Partial<LogEntry> = {}) =>
+          logEntry(n, { duration_ms, created: `2026-01-${n < 1_000 ? "05" : "06"}T00:00:00.000Z`, ...fields })
+        // 1 to 1000 ms in some order
+        yield* repo.append(Array.from({ length: 1_000 }, (_, n) => took(n, ((n * 7) % 1_000) + 1)))
+        yield* repo.append([
+          took(1_000, 0),
+          took(1_001, 1e300),
+          took(1_002, 5),
+          took(1_003, null),
+          took(1_004, 9e9, { status: "FAILED" })
+        ])
+        const near = (value: number) => ({
+          asymmetricMatch: (other: unknown) => typeof other === "number" && Math.abs(other / value - 1) < 0.03
+        })
+        const [first, second, ...others] = yield* repo.timeStats("day")
+        expect(others).toEqual([])
+        expect(first).toEqual({ start: "2026-01-05", files: 1_000, median_ms: near(500), p95_ms: near(950) })
+        // shorter and longer ones are counted with the shortest and longest
+        expect(second).toEqual({ start: "2026-01-06", files: 3, median_ms: near(5), p95_ms: near(365 * 86_400_000) })
+        expect(yield* repo.timeStats("week", { to: "2026-01-05" })).toEqual([first])
+        const both = yield* repo.timeStats("week")
+        expect(both).toEqual([{ start: "2026-01-05", files: 1_003, median_ms: near(500), p95_ms: near(952) }])
+        for (const n of [1_000, 1_001, 1_003, 1_004]) yield* repo.remove(logEntry(n).id)
+        expect((yield* repo.timeStats("day"))[1]).toEqual({
+          start: "2026-01-06",
+          files: 1,
+          median_ms: near(5),
+          p95_ms: near(5)
+        })
+        yield* repo.remove(logEntry(1_002).id)
+        expect(yield* repo.timeStats("day")).toEqual([first])
       })
     )
   })

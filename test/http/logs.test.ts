@@ -1,8 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
-import { LogRepo } from "../../src/store/LogRepo.ts"
+import { Effect, Layer, Logger, LogLevel, Option, Stream } from "effect"
+import { request } from "node:http"
+import * as Server from "../../src/http/Server.ts"
+import { LogError, LogRepo } from "../../src/store/LogRepo.ts"
+import * as LogRepoMemory from "../../src/store/LogRepoMemory.ts"
 import { logEntry } from "../contracts/logRepo.ts"
-import { call, testServer } from "./testServer.ts"
+import { call, port, services, testServer } from "./testServer.ts"
 
 const entries = [
   logEntry(1, {
@@ -17,7 +20,13 @@ const entries = [
   }),
   logEntry(2, { filename: "a.pdf", source: "/other", byte_size: 20, created: "2026-02-01T00:00:00.000Z" }),
   logEntry(3, { filename: "b.pdf", byte_size: 30, created: "2026-02-01T10:00:00.000Z" }),
-  logEntry(4, { filename: "c.txt", byte_size: 4, created: "2026-02-02T00:00:00.000Z" })
+  logEntry(4, {
+    filename: "c.txt",
+    route: "texts",
+    duration_ms: 250,
+    byte_size: 4,
+    created: "2026-02-02T00:00:00.000Z"
+  })
 ]
 
 const filled = Layer.effectDiscard(Effect.flatMap(LogRepo, (logs) => logs.append(entries))).pipe(
@@ -39,6 +48,12 @@ describe("GET /api/v1/logs", () => {
     ["?filename=A.pdf", []],
     ["?source=/other", [2]],
     ["?extension=pdf", [3, 2]],
+    ["?search=.P", [3, 2]],
+    ["?search=HOLI", [1]],
+    ["?search=%25", []],
+    ["?route=texts", [4]],
+    ["?route=", [3, 2, 1]],
+    ["?search=.&route=texts&total=bounded", [4]],
     ["?extension=.PDF", [3, 2]],
     ["?protocol=ftp", [1]],
     ["?byte_size=20", [2]],
@@ -96,13 +111,15 @@ describe("GET /api/v1/logs", () => {
     ["?created__lte=yesterday", 'created__lte must be a date, YYYY-MM-DD, and was "yesterday"'],
     ["?byte_size=-1", 'byte_size must be a whole number from 0 to 9007199254740991, and was "-1"'],
     ["?byte_size__gte=big", 'byte_size__gte must be a whole number from 0 to 9007199254740991, and was "big"'],
+    ["?search=", 'search must be a text of 1 to 255 characters, and was ""'],
+    ["?total=some", 'total must be one of exact, bounded, and was "some"'],
     ["?limit=0", 'limit must be a whole number from 1 to 1000, and was "0"'],
     ["?limit=1.5", 'limit must be a whole number from 1 to 1000, and was "1.5"'],
     ["?ordering=size", 'ordering must be one of created, -created, byte_size, -byte_size, and was "size"'],
     ["?filename=a&filename=b", 'filename must be given once, and was ["a","b"]'],
     [
       "?statu=FAILED",
-      "statu is not known here; known are status, destination, filename, source, extension, protocol, byte_size, byte_size__lte, byte_size__gte, created, created__lte, created__gte, ordering, limit, cursor"
+      "statu is not known here; known are status, destination, filename, search, route, source, extension, protocol, byte_size, byte_size__lte, byte_size__gte, created, created__lte, created__gte, ordering, total, limit, cursor"
     ],
     [
       "?limit=x&ordering=y",
@@ -270,4 +287,153 @@ describe("GET /api/v1/stats", () => {
       ])
     }).pipe(Effect.provide(filled))
   )
+
+  it.scopedLive("sums of the days that are asked for, by folder, extension and time, too", () =>
+    Effect.gen(function* () {
+      const ask = (path: string) => Effect.map(call("GET", `/api/v1/stats${path}`), ({ json }) => json)
+      const range = "from=2026-02-01&to=2026-02-02"
+      expect(yield* ask(`?interval=month&${range}`)).toMatchObject([{ start: "2026-02-01", files: 3, bytes: 54 }])
+      expect(yield* ask(`/folders?interval=month&${range}`)).toEqual([
+        { start: "2026-02-01", status: "SUCCEEDED", folder: "", files: 2, bytes: 50 },
+        { start: "2026-02-01", status: "SUCCEEDED", folder: "texts", files: 1, bytes: 4 }
+      ])
+      expect(yield* ask("/extensions?to=2026-02-01")).toEqual([
+        { start: "2026-01-31", status: "FAILED", extension: "mp4", files: 1, bytes: 900 },
+        { start: "2026-02-01", status: "SUCCEEDED", extension: "pdf", files: 2, bytes: 50 }
+      ])
+      expect(yield* ask("/times?interval=week")).toEqual([
+        { start: "2026-02-02", files: 1, median_ms: expect.closeTo(250, -1), p95_ms: expect.closeTo(250, -1) }
+      ])
+      for (const path of ["", "/folders", "/extensions", "/times"]) {
+        const bad = yield* call("GET", `/api/v1/stats${path}?from=2026-02-30`)
+        expect([bad.status, bad.json]).toEqual([
+          400,
+          { detail: 'from must be a date, YYYY-MM-DD, and was "2026-02-30"' }
+        ])
+      }
+    }).pipe(Effect.provide(filled))
+  )
+})
+
+describe("GET /api/v1/logs/export", () => {
+  const header =
+    "id,filename,source,destination,extension,worker,protocol,status,size,byte_size,reason,created,file_created,file_modified,sha256,sent_size,sent_sha256,verified,route,attempts,duration_ms,delivery,undone"
+
+  it.scopedLive("answers what matches as JSON, as a file", () =>
+    Effect.gen(function* () {
+      const { headers, json, status } = yield* call(
+        "GET",
+        "/api/v1/logs/export?format=json&search=.pdf&ordering=created"
+      )
+      expect([status, json]).toEqual([200, [entries[1], entries[2]]])
+      expect(headers["content-type"]).toBe("application/json")
+      expect(headers["content-disposition"]).toMatch(/^attachment; filename="filedispatch-log-\d{4}-\d\d-\d\d\.json"$/)
+      expect((yield* call("GET", "/api/v1/logs/export?format=json&search=nothing")).json).toEqual([])
+    }).pipe(Effect.provide(filled))
+  )
+
+  it.scopedLive("answers CSV by RFC 4180 with a header, in which nothing is a formula", () =>
+    Effect.gen(function* () {
+      const logs = yield* LogRepo
+      const names = [
+        '=HYPERLINK("http://evil.example")',
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\ttab",
+        "\rreturn",
+        'a, "b"',
+        "two\nlines",
+        "plain=1"
+      ]
+      yield* logs.append(
+        names.map((filename, n) =>
+          logEntry(n + 10, {
+            filename,
+            source: "/s",
+            created: "2026-03-01T00:00:00.000Z",
+            verified: "hash",
+            attempts: 1
+          })
+        )
+      )
+      const answer = yield* call("GET", "/api/v1/logs/export?format=csv&source=/s&ordering=created")
+      expect(answer.headers["content-type"]).toBe("text/csv; charset=utf-8")
+      expect(answer.headers["content-disposition"]).toMatch(/\.csv"$/)
+      const cells = [
+        `"'=HYPERLINK(""http://evil.example"")"`,
+        `"'+1"`,
+        `"'-1"`,
+        `"'@SUM(A1)"`,
+        `"'\ttab"`,
+        `"'\rreturn"`,
+        `"a, ""b"""`,
+        `"two\nlines"`,
+        "plain=1"
+      ]
+      const expected = cells.map((cell, n) => {
+        const { byte_size, id, size } = logEntry(n + 10)
+        const { extension } = logEntry(n + 10, { filename: names[n] ?? "" })
+        const quoted = /"/.test(extension) ? `"${extension.replaceAll('"', '""')}"` : extension
+        return `${id},${cell},/s,file:///out,${quoted},File worker,file,SUCCEEDED,${size},${byte_size},,2026-03-01T00:00:00.000Z,,,,,,hash,,1,,,`
+      })
+      expect(answer.text).toBe([header, ...expected, ""].join("\r\n"))
+    }).pipe(Effect.provide(filled))
+  )
+
+  it.scopedLive("has all of a long log, page by page", () =>
+    Effect.gen(function* () {
+      const logs = yield* LogRepo
+      yield* logs.append(Array.from({ length: 3_500 }, (_, n) => logEntry(n + 10)))
+      const answer = yield* call("GET", "/api/v1/logs/export?format=json&ordering=byte_size")
+      expect(answer.json).toHaveLength(3_504)
+      expect(new Set(ids(answer.json)).size).toBe(3_504)
+      expect((yield* call("GET", "/api/v1/logs/export?format=csv")).text.split("\r\n")).toHaveLength(3_506)
+    }).pipe(Effect.provide(filled))
+  )
+
+  it.scopedLive("says what formats there are", () =>
+    Effect.gen(function* () {
+      const answer = yield* call("GET", "/api/v1/logs/export?format=xls")
+      expect([answer.status, answer.json]).toEqual([400, { detail: 'format must be one of csv, json, and was "xls"' }])
+      expect((yield* call("GET", "/api/v1/logs/export")).status).toBe(400)
+    }).pipe(Effect.provide(filled))
+  )
+
+  // the first page can be read, and the next can't
+  const breaking = Layer.effect(
+    LogRepo,
+    Effect.map(LogRepo, (logs) => ({
+      ...logs,
+      all: () =>
+        Stream.concat(
+          Stream.fromIterable(entries),
+          Stream.fail(new LogError({ reason: "the log could not be read: disk I/O error", cause: Option.none() }))
+        )
+    }))
+  ).pipe(Layer.provide(LogRepoMemory.layer))
+
+  for (const format of ["csv", "json"]) {
+    it.scopedLive(`breaks off where the log can't be read any more, and does not look whole: ${format}`, () =>
+      Effect.gen(function* () {
+        const at = yield* port
+        const ended = yield* Effect.async<string>((resume) => {
+          const req = request(
+            { host: "127.0.0.1", port: at, path: `/api/v1/logs/export?format=${format}`, agent: false },
+            (response) => {
+              response.resume()
+              response.on("error", () => {})
+              response.on("close", () => resume(Effect.succeed(response.complete ? "whole" : "broken")))
+            }
+          )
+          req.on("error", () => resume(Effect.succeed("broken")))
+          req.end()
+        })
+        expect(ended).toBe("broken")
+      }).pipe(
+        Effect.provide(Server.layer.pipe(Layer.provide(breaking), Layer.provide(services()))),
+        Logger.withMinimumLogLevel(LogLevel.None)
+      )
+    )
+  }
 })

@@ -1,6 +1,6 @@
 import { FetchHttpClient, HttpApi, HttpServer } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
+import { Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope, Stream } from "effect"
 import { connect, createServer } from "node:net"
 import { Api } from "../../src/http/Api.ts"
 import * as Client from "../../src/http/Client.ts"
@@ -243,10 +243,14 @@ describe("failures of the program", () => {
     Layer.succeed(LogRepo, {
       append: () => stats,
       query: () => stats,
+      all: () => Stream.fromEffect(stats),
       get: () => stats,
       remove: () => stats,
       undone: () => stats,
       stats: () => stats,
+      folderStats: () => stats,
+      extensionStats: () => stats,
+      timeStats: () => stats,
       prune: () => stats
     })
 
@@ -254,7 +258,15 @@ describe("failures of the program", () => {
     Effect.gen(function* () {
       const error = new LogError({ reason: "the log could not be read: disk I/O error", cause: Option.none() })
       const layer = Server.layer.pipe(Layer.provide(broken(Effect.fail(error))), Layer.provide(services()))
-      for (const path of ["/api/v1/stats", "/api/v1/logs", `/api/v1/logs/${logEntry(1).id}`]) {
+      for (const path of [
+        "/api/v1/stats",
+        "/api/v1/stats/folders",
+        "/api/v1/stats/extensions",
+        "/api/v1/stats/times",
+        "/api/v1/logs",
+        "/api/v1/logs/export?format=csv",
+        `/api/v1/logs/${logEntry(1).id}`
+      ]) {
         const answer = yield* call("GET", path).pipe(Effect.provide(layer))
         expect([answer.status, answer.json]).toEqual([500, { detail: "the log could not be read: disk I/O error" }])
       }
