@@ -172,7 +172,7 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
           </Line>
         )}
       </dl>
-      <h3>Attempts</h3>
+      <h2>Attempts</h2>
       {delivery.state === "failed" && <Trouble problem={delivery.problem} />}
       {delivery.state === "loading" && known === undefined && <p class="muted">Looking …</p>}
       {id === null && <p class="muted">Another program stored this entry: nothing is known of its attempts.</p>}
@@ -190,7 +190,7 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
             ))}
           </ol>
         ))}
-      <h3>Why it went there</h3>
+      <h2>Why it went there</h2>
       {explanation.state === "failed" && <Trouble problem={explanation.problem} />}
       {explanation.value === undefined ? (
         <p class="muted">{explanation.state === "loading" ? "Looking …" : "It was not routed here."}</p>

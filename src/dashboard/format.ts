@@ -86,10 +86,27 @@ const hidden = new RegExp(
   "u"
 )
 
+/** What the API says in place of characters that can't be seen, and of bytes that are none; see `RelPath.display`. */
+const escapes = /\\(?:u\{([0-9a-f]{1,4})\}|x([89a-f][0-9a-f]))/g
+
 /** So that no name can pass for another one. */
 export const pieces = (name: string): ReadonlyArray<Piece> => {
   const found: Array<{ text: string; hidden: boolean }> = []
-  for (const character of name) {
+  let end = 0
+  for (const escape of name.matchAll(escapes)) {
+    const [all, point, byte] = escape
+    found.push(...piecesOf(name.slice(end, escape.index)), {
+      text: point === undefined ? `byte ${byte?.toUpperCase() ?? ""}` : `U+${point.toUpperCase().padStart(4, "0")}`,
+      hidden: true
+    })
+    end = escape.index + all.length
+  }
+  return [...found, ...piecesOf(name.slice(end))]
+}
+
+const piecesOf = (text: string): Array<{ text: string; hidden: boolean }> => {
+  const found: Array<{ text: string; hidden: boolean }> = []
+  for (const character of text) {
     const point = character.codePointAt(0) ?? 0
     const lone = point >= 0xd800 && point <= 0xdfff
     if (lone || hidden.test(character)) {

@@ -25,7 +25,9 @@ export interface Live {
 const interval = 1000
 
 /** Of how many milliseconds a look may take one, on this thread and on that which reads the database. */
-const share = 100
+const share = 20
+/** The longest rest for all that, in milliseconds: what takes long may have waited for its turn only. */
+const longest = 5000
 
 export const make: Effect.Effect<
   Live,
@@ -68,7 +70,7 @@ export const make: Effect.Effect<
         const before = performance.now()
         const state = yield* look(waiting)
         const text = JSON.stringify(state)
-        rest = Math.max(interval, (performance.now() - before) * share)
+        rest = Math.min(longest, Math.max(interval, (performance.now() - before) * share))
         if (text === last?.text) continue
         const time = iso(yield* Clock.currentTimeMillis)
         return [`{"time":"${time}",${text.slice(1)}`, { text, rest }] as const
@@ -110,7 +112,7 @@ const makeCounts = (deliveries: Context.Tag.Service<typeof Deliveries>) =>
           if (last !== undefined && before < last.until) return Effect.succeed(last.counts)
           return Effect.tap(deliveries.counts, (counts) => {
             const after = performance.now()
-            last = { counts, until: after + Math.max(interval / 2, (after - before) * share) }
+            last = { counts, until: after + Math.min(longest, Math.max(interval / 2, (after - before) * share)) }
           })
         })
       ),

@@ -151,7 +151,7 @@ describe.skipIf(noBrowser !== "")(`the dashboard${noBrowser}`, () => {
         yield* wait(() => story.getByRole("button", { name: "Undo" }).click())
         yield* wait(() => page.getByRole("dialog").getByRole("button", { name: "Put it back" }).click())
         yield* wait(() => page.getByText(/^holiday\.png is back at /).waitFor())
-        expect(list(served.project.inbox)).toEqual(["holiday.png"])
+        expect(list(served.project.inbox)).toEqual(["holiday.png", "lost.bad"])
 
         yield* wait(() => page.getByRole("link", { name: "Clear the filters" }).first().click())
         yield* wait(() => page.getByLabel("Status").selectOption("FAILED"))

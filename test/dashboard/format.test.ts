@@ -26,6 +26,8 @@ describe("a name", () => {
       expect(Format.plain(`a${String.fromCodePoint(point)}b`)).toBe(`a‹${number}›b`)
     }
     expect(Format.plain("\ud800")).toBe("‹U+D800›")
+    // and so where the API has spelled them out
+    expect(Format.plain("a\\u{202e}b\\xff.txt")).toBe("a‹U+202E›b‹byte FF›.txt")
   })
 })
 
