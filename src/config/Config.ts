@@ -1,11 +1,12 @@
 /**
  * Loads a config file: all that it says, resolved, or all that is wrong with it.
  */
-import { Effect, Option } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { Secrets, Settings } from "../domain/Settings.ts"
 import { ConfigError, type Problem, whole } from "./ConfigError.ts"
+import * as ConfigText from "./ConfigText.ts"
 import { type Overrides, Resolver } from "./Resolver.ts"
 import * as YamlFile from "./YamlFile.ts"
 
@@ -31,8 +32,22 @@ export const check = Effect.fn("Config.check")(function* (path: string, override
   const settings = resolver.settings()
   const problems = [...yaml.problems, ...resolver.report.problems]
   if (settings === undefined || problems.length > 0) return yield* fail(tidy(problems, yaml.problems))
+  texts.set(settings, Redacted.make(source))
   return { settings, warnings: distinct(resolver.report.warnings) } satisfies Checked
 })
+
+/** The file that settings were loaded from, as it was then, without its secrets; nothing where there was none. */
+export const textOf = (settings: Settings): ConfigText.ConfigText => {
+  const known = shown.get(settings)
+  if (known !== undefined) return known
+  const source = texts.get(settings)
+  const text = source === undefined ? ConfigText.none : ConfigText.make(Redacted.value(source), settings)
+  shown.set(settings, text)
+  return text
+}
+
+const texts = new WeakMap<Settings, Redacted.Redacted>()
+const shown = new WeakMap<Settings, ConfigText.ConfigText>()
 
 /** The secrets of a target that was stored without them; none where the config has no such target any more. */
 export const secretsFor = (settings: Settings, url: string): Option.Option<Secrets> => {

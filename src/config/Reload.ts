@@ -6,6 +6,7 @@ import type { Settings } from "../domain/Settings.ts"
 import * as Changes from "./Changes.ts"
 import * as Config from "./Config.ts"
 import { ConfigError, format, whole } from "./ConfigError.ts"
+import type { ConfigText } from "./ConfigText.ts"
 import { CurrentSettings } from "./CurrentSettings.ts"
 import { fingerprint } from "./fingerprint.ts"
 
@@ -23,6 +24,15 @@ export interface ConfigStatus {
   readonly restart: ReadonlyArray<string>
 }
 
+/** What came of the last time that the file was loaded again. */
+export interface LastReload {
+  /** In milliseconds since the epoch. */
+  readonly time: number
+  readonly why: string
+  readonly applied: ReadonlyArray<string>
+  readonly error: string | null
+}
+
 export class Reload extends Context.Tag("filedispatch/config/Reload")<
   Reload,
   {
@@ -31,6 +41,10 @@ export class Reload extends Context.Tag("filedispatch/config/Reload")<
      */
     readonly reload: (why: string) => Effect.Effect<Reloaded, ConfigError>
     readonly status: Effect.Effect<ConfigStatus>
+    /** The file as it was when the settings in force were loaded, without its secrets. */
+    readonly text: Effect.Effect<ConfigText>
+    /** Null where it was not loaded again since the start. */
+    readonly last: Effect.Effect<LastReload | null>
   }
 >() {}
 
@@ -55,7 +69,8 @@ export const layer = (options: Options): Layer.Layer<Reload, never, CurrentSetti
 export const layerFixed: Layer.Layer<Reload, never, CurrentSettings> = Layer.effect(
   Reload,
   Effect.gen(function* () {
-    const { file } = yield* Effect.flatMap(CurrentSettings, SubscriptionRef.get)
+    const settings = yield* Effect.flatMap(CurrentSettings, SubscriptionRef.get)
+    const { file } = settings
     const loadedAt = yield* Clock.currentTimeMillis
     const problem = whole(
       "the settings were given by the program, so there is nothing to load",
@@ -63,7 +78,9 @@ export const layerFixed: Layer.Layer<Reload, never, CurrentSettings> = Layer.eff
     )
     return Reload.of({
       reload: () => new ConfigError({ file, problems: [problem] }),
-      status: Effect.succeed({ file, loadedAt, error: null, restart: [] })
+      status: Effect.succeed({ file, loadedAt, error: null, restart: [] }),
+      text: Effect.sync(() => Config.textOf(settings)),
+      last: Effect.succeed(null)
     })
   })
 )
@@ -82,8 +99,11 @@ const make = (
     const settings = yield* CurrentSettings
     const one = yield* Effect.makeSemaphore(1)
     let seen = options.seen
+    /** As it was loaded: what is in force may be put together of this and what needs a restart. */
+    let loaded = yield* SubscriptionRef.get(settings)
+    let last: LastReload | null = null
     let status: ConfigStatus = {
-      file: (yield* SubscriptionRef.get(settings)).file,
+      file: loaded.file,
       loadedAt: yield* Clock.currentTimeMillis,
       error: null,
       restart: []
@@ -105,18 +125,24 @@ const make = (
       if (restart.length > 0) {
         yield* Effect.logWarning(`${list(restart)} in ${options.file} ${needs(restart)} a restart to take effect`)
       }
-      status = { file: next.file, loadedAt: yield* Clock.currentTimeMillis, error: null, restart }
+      const time = yield* Clock.currentTimeMillis
+      status = { file: next.file, loadedAt: time, error: null, restart }
+      loaded = next
+      last = { time, why, applied, error: null }
       return { applied, restart } satisfies Reloaded
     })
 
     const reload = (why: string) =>
       load(why).pipe(
-        Effect.tapError((error) => {
-          status = { ...status, error: error.message }
-          return Effect.logError(
-            `The config could not be loaded again (${why}), and the old one stays: ${error.message}`
-          )
-        }),
+        Effect.tapError((error) =>
+          Effect.flatMap(Clock.currentTimeMillis, (time) => {
+            status = { ...status, error: error.message }
+            last = { time, why, applied: [], error: error.message }
+            return Effect.logError(
+              `The config could not be loaded again (${why}), and the old one stays: ${error.message}`
+            )
+          })
+        ),
         one.withPermits(1)
       )
 
@@ -131,7 +157,12 @@ const make = (
       yield* Effect.forkScoped(Effect.forever(Effect.delay(look, interval)))
     }
 
-    return Reload.of({ reload, status: Effect.sync(() => status) })
+    return Reload.of({
+      reload,
+      status: Effect.sync(() => status),
+      text: Effect.sync(() => Config.textOf(loaded)),
+      last: Effect.sync(() => last)
+    })
   })
 
 const list = (keys: ReadonlyArray<string>): string => keys.join(", ")

@@ -25,7 +25,13 @@ export interface YamlFile {
 }
 
 /** Keys whose value is never shown. */
-const secretKeys: ReadonlySet<PropertyKey> = new Set(["token", "headers", "passphrase", "secretKey", "sessionToken"])
+export const secretKeys: ReadonlySet<PropertyKey> = new Set([
+  "token",
+  "headers",
+  "passphrase",
+  "secretKey",
+  "sessionToken"
+])
 
 /** A path with nothing in it but the names of keys. */
 const safePath = (path: Path): Path =>
@@ -126,7 +132,7 @@ export const isRecord = (value: unknown): value is Readonly<Record<string, unkno
  * `${X}` would end a plain text within `{ }` and `[ ]`; so its marks are parsed as other characters, one for one, that no
  * text has.
  */
-const mask = (source: string): string => source.replace(/\$\{([^{}\n]*)\}/g, "\ufdd0\ufdd1$1\ufdd2")
+export const mask = (source: string): string => source.replace(/\$\{([^{}\n]*)\}/g, "\ufdd0\ufdd1$1\ufdd2")
 
 const unmask = (text: string): string =>
   text.replaceAll("\ufdd0", "$").replaceAll("\ufdd1", "{").replaceAll("\ufdd2", "}")

@@ -63,6 +63,9 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
   yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "filedispatch_migrations" })
 })
 
+/** The number of the last migration that this version knows. */
+const newest = Math.max(...Object.keys(migrations).map((key) => Number.parseInt(key, 10)))
+
 /** Fails where the database is another program's, or a later version's: it is not to be touched. */
 const ours = Effect.fnUntraced(function* (file: string) {
   const sql = yield* SqlClient.SqlClient
@@ -79,7 +82,7 @@ const ours = Effect.fnUntraced(function* (file: string) {
     )
   }
   const { last } = yield* first(LastRow, sql`SELECT max(migration_id) AS last FROM filedispatch_migrations`)
-  if ((last ?? 0) > Object.keys(migrations).length) {
+  if ((last ?? 0) > newest) {
     return yield* refuse(
       `The database ${file} was made by a later version of filedispatch, which this one can't read. Nothing was changed. Use that version, or choose another file (\`db\` in the config, or --db).`
     )
@@ -94,7 +97,7 @@ export const upToDate = (file: string): Effect.Effect<void, DatabaseError, SqlCl
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const { last } = yield* first(LastRow, sql`SELECT max(migration_id) AS last FROM filedispatch_migrations`)
-    if ((last ?? 0) >= Object.keys(migrations).length) return
+    if ((last ?? 0) >= newest) return
     return yield* new DatabaseError({
       file,
       reason:

@@ -106,7 +106,7 @@ export const layer: Layer.Layer<
           // from the beginning: with a scan, and without what the old one had in hand
           const fresh = goOn(old, intakeOf(old.source, router))
           sources = new Map(sources).set(key, fresh)
-          yield* FiberMap.run(fibers, key, fresh.run)
+          yield* FiberMap.run(fibers, key, Effect.interruptible(fresh.run))
         }
         yield* Effect.logInfo(`Source ${name} is resumed`)
         return true

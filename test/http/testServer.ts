@@ -316,7 +316,9 @@ const stubs = Layer.unwrapEffect(
               ? Effect.succeed({ applied: ["folder texts is new"], restart })
               : new ConfigError({ file, problems: [whole(error, "")] })
           ),
-        status: Ref.get(world.config)
+        status: Ref.get(world.config),
+        text: Effect.succeed({ lines: ["source: ./in"], marks: [{ line: 1, what: "source", name: "in" }] }),
+        last: Effect.succeed({ time: 5_000, why: "a test", applied: ["folder texts is new"], error: null })
       }),
       Layer.succeed(Intake, {
         hint: unused,
