@@ -70,7 +70,7 @@ export const ConfigView = () => {
       )}
       <section aria-labelledby="file-title">
         <h2 id="file-title">The file</h2>
-        <div class="scroll code" tabIndex={0} role="region" aria-labelledby="file-title">
+        <div class="scroll code" tabIndex={0} role="region" aria-label="The file, line by line">
           <table>
             <caption class="unseen">The config file, line by line; secrets are shown as ***</caption>
             <tbody>
