@@ -80,6 +80,16 @@ describe("removing a source", () => {
     expect(fs.readFileSync(join(inbox, "a"), "utf8")).toBe("new")
   })
 
+  it("knows a source again whose disk has got another number since it was sent, also behind a link", () => {
+    expect(remove("a", otherDevice(write("a")))).toMatchObject({ note: null, warning: null })
+    const sent = otherDevice(write("b"))
+    fs.symlinkSync(join(inbox, "b"), join(inbox, "link"))
+    expect(remove("link", sent)).toMatchObject({ note: null, warning: null })
+    expect(list(inbox)).toEqual(["b"])
+    expect(archive("b", sent, join(done, "b"))).toMatchObject({ note: null, moved: { path: join(done, "b") } })
+    expect(list(inbox)).toEqual([])
+  })
+
   it("goes on where a killed process left off, and the disk has got another number since", () => {
     const old = otherDevice(write("a"))
     moveAside("a", old)
