@@ -10,7 +10,7 @@ import * as Destination from "../deliver/Destination.ts"
 import * as BuiltIn from "../deliver/destination/BuiltIn.ts"
 import type { Verdict } from "../deliver/Examine.ts"
 import * as FileFactsLive from "../files/FileFactsLive.ts"
-import * as FilesDirect from "../files/FilesDirect.ts"
+import * as FilesWorker from "../files/FilesWorker.ts"
 import { look } from "../files/scan.ts"
 import type { JournalError } from "../store/Journal.ts"
 import { Receipts, type Delivered, type Snapshot } from "../store/Receipts.ts"
@@ -86,7 +86,7 @@ const audit = (given: Given, settings: Settings, print: Print) =>
 
 const targets = BuiltIn.layer.pipe(
   Layer.provideMerge(Destination.layerRegistry),
-  Layer.provide(FilesDirect.layer),
+  Layer.provide(FilesWorker.layer),
   Layer.merge(FileFactsLive.layer),
   Layer.provideMerge(Logging.layerWarnings)
 )

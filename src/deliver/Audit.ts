@@ -3,7 +3,7 @@
  * the config lets deliver there; one that is dead is given up after some tries and holds up no other. Nothing is written
  * anywhere.
  */
-import { Cause, Effect, Option, Schedule, Scope, Stream } from "effect"
+import { Array as Arr, Cause, Effect, Option, Schedule, Scope, Stream } from "effect"
 import { TransientError, type DeliveryError } from "../domain/DeliveryError.ts"
 import type { Settings } from "../domain/Settings.ts"
 import { schemeOf, type Verify } from "../domain/Target.ts"
@@ -11,7 +11,7 @@ import { FileFacts } from "../files/FileFacts.ts"
 import type { Delivered } from "../store/Receipts.ts"
 import * as Access from "./Access.ts"
 import { concurrencyOf } from "./asConfigured.ts"
-import { Destinations, type Connection, type ExamineTask } from "./Destination.ts"
+import { Destinations, type Connection, type Examination, type ExamineTask } from "./Destination.ts"
 import * as Examine from "./Examine.ts"
 
 /** The receipts of one lane, in pages that are held in memory one at a time. */
@@ -62,43 +62,96 @@ const examineLane = <E>(
         return unknown(error.reason)
       }
 
+      const judge = ({ receipt }: Delivered, answer: Examination): Examine.Verdict => {
+        answered = true
+        failures = 0
+        return Examine.judge(receipt, answer)
+      }
+
       const ask = (delivered: Delivered): Effect.Effect<Examine.Verdict, DeliveryError> =>
         Effect.gen(function* () {
           const examine = connection?.examine
           if (examine === undefined) return unaskable(lane)
           const { delivery, secrets } = yield* Access.of(settings, delivered, bytes)
-          const { receipt } = delivered
-          const answer = yield* watched(delivery.target.options.timeout, delivery.target.url, (progress) =>
-            examine({ target: delivery.target, secrets, receipt, verify, progress })
+          const { target } = delivery
+          const answer = yield* watched(target.options.timeout, target.url, (progress) =>
+            examine({ target, secrets, receipt: delivered.receipt, verify, progress })
           )
-          answered = true
-          failures = 0
-          return Examine.judge(receipt, answer)
+          return judge(delivered, answer)
         })
+
+      /** Undefined: that one is to be asked about by itself, which also says why it can't be asked. */
+      const askAll = (all: ReadonlyArray<Delivered>): Effect.Effect<ReadonlyArray<Examine.Verdict | undefined>> =>
+        Effect.gen(function* () {
+          const several = connection?.examineAll
+          if (several === undefined || all.length < 2 || down !== undefined) return []
+          const tasks = yield* Effect.forEach(all, (delivered) =>
+            Effect.map(Access.of(settings, delivered, bytes), ({ delivery: { target }, secrets }): ExamineTask => {
+              return { target, secrets, receipt: delivered.receipt, verify, progress: () => undefined }
+            })
+          )
+          const timeout = Math.max(...tasks.map(({ target }) => target.options.timeout))
+          const answers = yield* watched(timeout, lane, () => several.examine(tasks))
+          return all.map((delivered, index) => {
+            const answer = answers[index]
+            return answer === undefined ? undefined : judge(delivered, answer)
+          })
+        }).pipe(
+          Effect.orElseSucceed(() => []),
+          Effect.catchAllCause((cause) => bug(cause, lane, []))
+        )
 
       const verdictOf = (delivered: Delivered): Effect.Effect<Examine.Verdict> =>
         Effect.suspend(() => (down === undefined ? ask(delivered) : Effect.succeed(unknown(down)))).pipe(
           Effect.retry({ while: mayHelp, schedule: once }),
           Effect.catchAll((error) => Effect.sync(() => failed(error))),
           Effect.catchAllCause((cause) =>
-            Cause.isInterruptedOnly(cause)
-              ? Effect.interrupt
-              : Effect.as(
-                  Effect.logError(`This is a bug in filedispatch: ${delivered.target.url} could not be asked`, cause),
-                  unknown("The question itself failed, which is a bug in filedispatch. Please report it.")
-                )
+            bug(
+              cause,
+              delivered.target.url,
+              unknown("The question itself failed, which is a bug in filedispatch. Please report it.")
+            )
           )
         )
 
       yield* Stream.runForEach(pages, (page) =>
         Effect.forEach(
-          page,
-          (delivered) => Effect.flatMap(verdictOf(delivered), (verdict) => found(delivered, verdict)),
+          batches(page, connection?.examineAll),
+          (all) =>
+            Effect.flatMap(askAll(all), (verdicts) =>
+              Effect.forEach(
+                all,
+                (delivered, index) => {
+                  const verdict = verdicts[index]
+                  return Effect.flatMap(
+                    verdict === undefined ? verdictOf(delivered) : Effect.succeed(verdict),
+                    (verdict) => found(delivered, verdict)
+                  )
+                },
+                { discard: true }
+              )
+            ),
           { concurrency, discard: true }
         )
       )
     })
   )
+
+/** What is said instead, where a question has failed as none should. */
+const bug = <A>(cause: Cause.Cause<never>, asked: string, answer: A): Effect.Effect<A> =>
+  Cause.isInterruptedOnly(cause)
+    ? Effect.interrupt
+    : Effect.as(Effect.logError(`This is a bug in filedispatch: ${asked} could not be asked`, cause), answer)
+
+/** Those that are asked about together; each of the others is one by itself. */
+const batches = (
+  page: ReadonlyArray<Delivered>,
+  several: Connection["examineAll"]
+): ReadonlyArray<ReadonlyArray<Delivered>> => {
+  if (several === undefined) return page.map(Arr.of)
+  const [slow, quick] = Arr.partition(page, ({ receipt }) => several.accepts(receipt))
+  return [...Arr.chunksOf(quick, several.size), ...slow.map(Arr.of)]
+}
 
 /** What a lane's receipts are asked over; a server may hang at the farewell, too. */
 const connect = (

@@ -154,6 +154,19 @@ export interface Connection {
    */
   readonly examine?: (task: ExamineTask) => Effect.Effect<Examination, DeliveryError>
   /**
+   * Several questions at once, for a destination whose answers are so quick that the asking costs as much. One answer
+   * for each, in their order, without any words of the far side; undefined: that one is to be asked by itself, because it
+   * takes longer, or to say why it can't be asked.
+   */
+  readonly examineAll?: {
+    readonly size: number
+    /** Whether this one is quick. */
+    readonly accepts: (receipt: Receipt) => boolean
+    readonly examine: (
+      tasks: ReadonlyArray<ExamineTask>
+    ) => Effect.Effect<ReadonlyArray<Exclude<Examination, { readonly _tag: "Unverifiable" }> | undefined>>
+  }
+  /**
    * Several attempts at once, for a destination whose attempts are so short that the hand-over costs as much: first
    * attempts only, with nothing to look for or to clear away. One exit for each task, in their order; undefined: it was
    * not begun, because the others took long.

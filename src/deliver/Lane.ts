@@ -7,6 +7,7 @@ import {
   Cause,
   Clock,
   Effect,
+  Either,
   Exit,
   Fiber,
   FiberSet,
@@ -415,9 +416,14 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
     const attemptAll = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
       Effect.suspend(() =>
         supervise(deliveries, (entries) =>
-          Effect.flatMap(Effect.forEach(entries, taskOf), (tasks) => batch?.deliver(tasks) ?? Effect.succeed([])).pipe(
-            Effect.catchAll((error) => Effect.succeed(entries.map(() => Exit.fail(error))))
-          )
+          Effect.gen(function* () {
+            // what can't even be begun is no reason for the others of its batch
+            const tasks = yield* Effect.forEach(entries, (entry) => Effect.either(taskOf(entry)))
+            const begun = Arr.getRights(tasks)
+            const results = begun.length === 0 ? [] : yield* batch?.deliver(begun) ?? Effect.succeed([])
+            let next = 0
+            return tasks.map((task) => (Either.isLeft(task) ? Exit.fail(task.left) : results[next++]))
+          })
         )
       )
 

@@ -36,6 +36,9 @@ export const sameContent = (left: string, right: string): boolean =>
 /** What is left of a stamp where the file system may have been mounted again; see {@link sameContent}. */
 export const withoutDevice = (stamp: string): string => stamp.slice(stamp.indexOf(":"))
 
+/** Whether two stamps are of the same generation, whatever number the device has got since; see {@link sameContent}. */
+export const sameGeneration = (left: string, right: string): boolean => withoutDevice(left) === withoutDevice(right)
+
 /** A regular file as a scan or a look at one path found it. Sizes in bytes, times in milliseconds since the epoch. */
 export interface Found {
   readonly path: RelPath

@@ -172,6 +172,21 @@ export type UndoResult =
 /** `other`: another file is there by now; `unreachable`: not even its root is there. */
 export type ExpireResult = "removed" | "gone" | "other" | "unreachable"
 
+/** A place to look at. */
+export interface Place {
+  /** Absolute, in the form of RelPath. */
+  readonly path: string
+  /** The size of the file whose hash is wanted; null: none is. */
+  readonly hashed: number | null
+}
+
+/** What is at a place. */
+export type Seen =
+  | { readonly _tag: "Nothing" }
+  /** Something, and no file: "a folder". */
+  | { readonly _tag: "Other"; readonly what: string }
+  | { readonly _tag: "File"; readonly size: number; readonly sha256: string | undefined }
+
 /** Threads that copy. Each local lane has its own, so that a file system that hangs holds up no other. */
 export interface Copier {
   /** With a pace it is copied piece by piece; a move by a rename has no need of it. */
@@ -182,6 +197,8 @@ export interface Copier {
   readonly recover: (job: CopyJob) => Effect.Effect<Receipt | null, FilesError>
   /** For a copy that was given up: removes what interrupted attempts left; why that can't be done, or null. */
   readonly discard: (job: CopyJob) => Effect.Effect<CopyFault | null, FilesError>
+  /** Looks at several places at once, in their order; null: nothing can be said of that one here, or not by now. */
+  readonly examine: (places: ReadonlyArray<Place>) => Effect.Effect<ReadonlyArray<Seen | null>, FilesError>
 }
 
 export class Files extends Context.Tag("filedispatch/files/Files")<

@@ -8,6 +8,7 @@ import * as Copy from "./copy.ts"
 import { copyPaced, type Parts } from "./copyPaced.ts"
 import * as Dispose from "./dispose.ts"
 import { expire } from "./disposeExpired.ts"
+import { examine } from "./examine.ts"
 import { Files, FilesError, type CopyResult, type ScanBatch, type ScanOptions } from "./Files.ts"
 import * as Scan from "./scan.ts"
 import { checkUndo, undo } from "./undo.ts"
@@ -30,7 +31,8 @@ export const layer: Layer.Layer<Files> = Layer.sync(Files, () =>
               }),
         copyAll: (jobs) => Effect.sync(() => Copy.copyAll(jobs)),
         recover: (job) => attempt(job.target, () => Copy.recover(job)),
-        discard: (job) => attempt(job.target, () => Copy.discard(job))
+        discard: (job) => attempt(job.target, () => Copy.discard(job)),
+        examine: (places) => Effect.sync(() => examine(places))
       }),
     remove: (job) => attempt(job.root, () => Dispose.remove(job)),
     archive: (job, to) => attempt(job.root, () => Dispose.archive(job, to)),

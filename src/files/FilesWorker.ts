@@ -204,7 +204,8 @@ const makeCopier = (threads: number): Effect.Effect<Copier, never, Scope.Scope> 
               ),
       copyAll,
       recover: (job) => call("recover", { job }),
-      discard: (job) => call("discard", { job })
+      discard: (job) => call("discard", { job }),
+      examine: (places) => call("examine", { places })
     }
   })
 

@@ -6,7 +6,7 @@
  * and does the rest.
  */
 import fs from "node:fs"
-import { sameContent, stamp as stampOf } from "../domain/Generation.ts"
+import { sameContent, sameGeneration, stamp as stampOf } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import { isCopyOf, syncDirectory } from "./copy.ts"
 import { copyAcross, lstat, linkTo, makeFolder, NotNow, numberedToFit } from "./disposeTo.ts"
@@ -52,7 +52,7 @@ const archiveFrom = (job: DisposeJob, source: string, to: string): DisposeResult
   lstat(to)
   const found = lstat(source)
   const isAside = lstat(asideName(job, source)) !== undefined
-  if (!isAside && (found === undefined || stampOf(found) !== stamp)) {
+  if (!isAside && (found === undefined || !sameGeneration(stampOf(found), stamp))) {
     const there = findMoved(to, stamp)
     if (there === undefined && found !== undefined) return kept(job, changed)
     return withMarker(job, there ?? null)
@@ -101,7 +101,7 @@ const aside = (job: DisposeJob, source: string, finish: (temp: string) => void):
     if (lstat(temp) === undefined) {
       const found = lstat(source)
       if (found === undefined) return null
-      if (stampOf(found) !== stamp) return noteOf(job, changed)
+      if (!sameGeneration(stampOf(found), stamp)) return noteOf(job, changed)
       fs.renameSync(fsPath(source), fsPath(temp))
     }
     const moved = lstat(temp)
@@ -136,7 +136,7 @@ const removeLink = (job: DisposeJob, source: string): string | null => {
   try {
     fs.renameSync(fsPath(source), fsPath(temp))
     const target = isLink(temp) ? fs.statSync(fsPath(temp), { bigint: true, throwIfNoEntry: false }) : undefined
-    if (target === undefined || stampOf(target) !== job.stamp) {
+    if (target === undefined || !sameGeneration(stampOf(target), job.stamp)) {
       putBack(temp, source)
       return noteOf(job, "it is a link, and leads to something else than what was sent")
     }

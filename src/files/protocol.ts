@@ -12,7 +12,9 @@ import type {
   DisposeResult,
   Expired,
   ExpireResult,
+  Place,
   ScanOptions,
+  Seen,
   UndoCheck,
   UndoJob,
   UndoResult
@@ -54,6 +56,7 @@ export interface Operations {
   }
   readonly recover: { readonly in: { readonly job: CopyJob }; readonly out: Receipt | null }
   readonly discard: { readonly in: { readonly job: CopyJob }; readonly out: CopyFault | null }
+  readonly examine: { readonly in: { readonly places: ReadonlyArray<Place> }; readonly out: ReadonlyArray<Seen | null> }
   readonly remove: { readonly in: { readonly job: DisposeJob }; readonly out: DisposeResult }
   readonly archive: { readonly in: { readonly job: DisposeJob; readonly to: string }; readonly out: DisposeResult }
   readonly expire: { readonly in: { readonly file: Expired; readonly sync: boolean }; readonly out: ExpireResult }

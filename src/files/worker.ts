@@ -6,6 +6,7 @@ import * as RelPath from "../domain/RelPath.ts"
 import * as Copy from "./copy.ts"
 import * as Dispose from "./dispose.ts"
 import { expire } from "./disposeExpired.ts"
+import { examine } from "./examine.ts"
 import { codeOf } from "./fault.ts"
 import type { Operations, Reply, Request } from "./protocol.ts"
 import * as Scan from "./scan.ts"
@@ -51,6 +52,8 @@ const answer = (request: Request): Operations[Request["operation"]]["out"] => {
       return Copy.recover(request.input.job)
     case "discard":
       return Copy.discard(request.input.job)
+    case "examine":
+      return examine(request.input.places)
     case "remove":
       return Dispose.remove(request.input.job)
     case "archive":

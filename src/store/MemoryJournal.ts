@@ -6,7 +6,7 @@ import { Clock, Effect, Layer } from "effect"
 import { v4 as uuid } from "uuid"
 import { DeliveryId, givenUp, open, replayable, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
 import type { Facts } from "../domain/Facts.ts"
-import { GenerationId, withoutDevice, type Generation } from "../domain/Generation.ts"
+import { GenerationId, sameGeneration, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
 import type { Placement } from "../domain/Target.ts"
 import {
@@ -292,7 +292,7 @@ const make = Effect.gen(function* () {
                 (isSighted(one, file.stamp) &&
                   (one.wanted > 0 || one.ruleset === ruleset) &&
                   lostOf(one).length === 0) ||
-                (withoutDevice(one.generation.stamp) === withoutDevice(file.stamp) && one.wanted > 0 && hasAll(one))
+                (sameGeneration(one.generation.stamp, file.stamp) && one.wanted > 0 && hasAll(one))
             )
         )
       ),

@@ -1045,14 +1045,20 @@ export const destinationContract = (subject: Subject): void => {
           const to = far.target()
           const { generation } = yield* source.write(name, content)
           const receipt = yield* connection.deliver(makeTask(generation, to))
-          const { examine } = connection
+          const { examine, examineAll } = connection
           if (examine === undefined) return yield* Effect.dieMessage("it can't be asked")
-          const judged = (verify: Verify, of: Partial<Receipt> = {}) => {
-            const asked = { ...receipt, ...of }
-            return Effect.map(examine({ ...to, receipt: asked, verify, progress: () => undefined }), (found) =>
-              Examine.judge(asked, found)
-            )
-          }
+          const judged = (verify: Verify, of: Partial<Receipt> = {}) =>
+            Effect.gen(function* () {
+              const asked = { ...receipt, ...of }
+              const task = { ...to, receipt: asked, verify, progress: () => undefined }
+              const found = yield* examine(task)
+              // asked with others it says the same
+              if (examineAll !== undefined) {
+                expect(examineAll.accepts(asked)).toBe(true)
+                expect(yield* examineAll.examine([task, task])).toEqual([found, found])
+              }
+              return Examine.judge(asked, found)
+            })
           return { far, judged, to }
         })
 

@@ -57,7 +57,8 @@ const receiptFor = (target: Target, name = `${(last += 1)}.txt`): Delivered => (
 /** A destination for the scheme that answers each question so. */
 const answering = (
   scheme: string,
-  examine: ((task: Destination.ExamineTask) => Effect.Effect<Destination.Examination, DeliveryError>) | undefined
+  examine: ((task: Destination.ExamineTask) => Effect.Effect<Destination.Examination, DeliveryError>) | undefined,
+  examineAll?: Destination.Connection["examineAll"]
 ) => {
   const asked: Array<string> = []
   const { destination } = Memory.make({ scheme })
@@ -68,6 +69,7 @@ const answering = (
         Effect.map(destination.open(lane, options), ({ deliver, recover }) => ({
           deliver,
           recover,
+          ...(examineAll === undefined ? {} : { examineAll }),
           ...(examine === undefined
             ? {}
             : {
@@ -120,6 +122,21 @@ const audit = (
 
 const reasons = (verdicts: ReadonlyArray<Verdict | undefined>) =>
   verdicts.map((verdict) => (verdict?.status === "present" ? "present" : `${verdict?.status}: ${verdict?.reason}`))
+
+/** Questions that are put together, by name, and how they are answered. */
+const together = (answer: NonNullable<Destination.Connection["examineAll"]>["examine"]) => {
+  const asked: Array<ReadonlyArray<string>> = []
+  const examineAll: Destination.Connection["examineAll"] = {
+    size: 2,
+    accepts: ({ name }) => !name.startsWith("large"),
+    examine: (tasks) =>
+      Effect.suspend(() => {
+        asked.push(tasks.map(({ receipt }) => receipt.name))
+        return answer(tasks)
+      })
+  }
+  return { asked, examineAll }
+}
 
 describe("an audit", () => {
   it.effect("says of each receipt what is there now", () =>
@@ -230,6 +247,72 @@ describe("an audit", () => {
         "unknown: memory://one/in gave no answer within 60 s. Check that it works.",
         "present"
       ])
+    })
+  )
+
+  it.effect("asks several at once where it can, and by itself what is left", () =>
+    Effect.gen(function* () {
+      const several = together((tasks) =>
+        Effect.succeed(
+          tasks.map(({ receipt: { name } }) =>
+            name === "denied" ? undefined : name === "lost" ? { _tag: "Nothing" } : present
+          )
+        )
+      )
+      const { asked, layer } = answering(
+        "memory",
+        ({ receipt: { name } }) => (name === "denied" ? Effect.fail(denied) : Effect.succeed(present)),
+        several.examineAll
+      )
+      const one = inMemory("one", "in", { concurrency: 1 })
+      // pages of two, and the rest
+      const names = ["large", "a", "b", "large 2", "denied", "lost", "c"]
+      const verdicts = yield* audit(
+        names.map((name) => receiptFor(one, name)),
+        [layer]
+      )
+      expect(reasons(verdicts)).toEqual([
+        "present",
+        "present",
+        "present",
+        "present",
+        "unknown: 550 permission denied",
+        "gone: There is nothing of that name.",
+        "present"
+      ])
+      expect(several.asked).toEqual([
+        ["b", "denied"],
+        ["lost", "c"]
+      ])
+      expect(asked.toSorted()).toEqual(["a", "denied", "large", "large 2"])
+    })
+  )
+
+  it.effect("asks each by itself where several at once hang or fail, and gives up where these do as well", () =>
+    Effect.gen(function* () {
+      const hanging = together(() => Effect.never)
+      const faulty = together(() => Effect.dieMessage("oh"))
+      const alive = answering("memory", () => Effect.succeed(present), hanging.examineAll)
+      const dead = answering("other", () => Effect.never, hanging.examineAll)
+      const odd = answering("odd", () => Effect.succeed(present), faulty.examineAll)
+      const one = inMemory("one", "in", { timeout: 60_000, concurrency: 1 })
+      const targets = [one, at(one, "other"), at(one, "odd")]
+      const fiber = yield* Effect.fork(
+        audit(
+          targets.flatMap((target) => Array.from({ length: 6 }, () => receiptFor(target))),
+          [alive.layer, dead.layer, odd.layer]
+        )
+      )
+      yield* TestClock.adjust("1 hours")
+      const said = reasons(yield* Fiber.join(fiber))
+      const silent = "unknown: other://one/in gave no answer within 60 s. Check that it works."
+      expect(said).toEqual([
+        ...said.slice(0, 6).map(() => "present"),
+        ...said.slice(0, 6).map(() => silent),
+        ...said.slice(0, 6).map(() => "present")
+      ])
+      // twice each, and the first three only
+      expect(dead.asked).toHaveLength(6)
     })
   )
 

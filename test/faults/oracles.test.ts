@@ -1,5 +1,5 @@
-/** The oracles of the kill loop, shown what they are to find: a test whose oracle sees nothing would prove nothing. */
-import { expect, it } from "@effect/vitest"
+/** The oracles of the kill loop and of hostile names, shown what they are to find: a test whose oracle sees nothing would prove nothing. */
+import { describe, expect, it } from "@effect/vitest"
 import { generateX25519Identity } from "age-encryption"
 import { Effect } from "effect"
 import fs from "node:fs"
@@ -10,6 +10,7 @@ import * as Process from "../cli/process.ts"
 import type { Delivery } from "./journalCopy.ts"
 import { outcomeOf } from "./killOutcome.ts"
 import { append, sha256 } from "./manifest.ts"
+import { judgeNames, nothingWrong } from "./namesOracle.ts"
 import { startOracles, type Place } from "./oracles.ts"
 
 const temp = `.fd-${"x".repeat(20)}.part`
@@ -234,3 +235,52 @@ it.scopedLive("what is wrong in the end is found: nothing lost, doubled or left 
     expect(sizes(find(held, [delivery]))).toEqual({ lost: 1 })
   })
 )
+
+describe("the oracle of hostile names", () => {
+  const lone = "lone\xfe"
+  const right = { paths: ["a b", "d/f", lone], refused: [lone], target: { "a b": "a b", "d/f": "d/f" } }
+  /** With a reason for each that is refused, as it is logged. */
+  const judge = (
+    { refused, target }: { readonly refused: ReadonlyArray<string>; readonly target: Record<string, string> },
+    reason = (shown: string) => `/in/${shown} can't be sent to s3://bucket: its name is not UTF-8.`,
+    names: "strict" | "portable" = "strict"
+  ) =>
+    judgeNames({
+      paths: right.paths,
+      names,
+      target: new Map(Object.entries(target).map(([name, content]) => [name, Buffer.from(content, "latin1")])),
+      failed: refused.map((path) => {
+        const shown = path.replace("\xfe", "\\xfe")
+        return { filename: shown.replace(/^.*\//, ""), reason: reason(shown) }
+      }),
+      mayRefuse: (path) => path === lone
+    })
+
+  it("is content with what arrives, or is refused for a reason", () => {
+    expect(judge(right)).toEqual(nothingWrong)
+    expect(judge({ refused: [], target: { ...right.target, "lone%FE": lone } }, undefined, "portable")).toEqual(
+      nothingWrong
+    )
+  })
+
+  it("sees a name that is dropped, and one whose refusal tells of nothing or of another file", () => {
+    expect(judge({ ...right, refused: [] })).toEqual({ ...nothingWrong, missing: ["lone\\xfe"] })
+    for (const reason of ["", "/in/a b can't be sent to s3://bucket: it is too long."]) {
+      expect(judge(right, () => reason)).toEqual({ ...nothingWrong, missing: ["lone\\xfe"] })
+    }
+    expect(judge({ ...right, target: { "a b": "a b" } })).toMatchObject({ missing: ["d/f"] })
+  })
+
+  it("sees a name that is written wrongly, that is another file's, or that should not be refused", () => {
+    const trimmed = { ...right, target: { a: "a b", "d/f": "d/f" } }
+    expect(judge(trimmed)).toEqual({ ...nothingWrong, missing: ["a b"], extra: ["a"] })
+    const swapped = { ...right, target: { "a b": "d/f", "d/f": "a b" } }
+    expect(judge(swapped)).toEqual({ ...nothingWrong, wrong: ["a b", "d/f"] })
+    expect(judge({ refused: [lone, "a b"], target: { "d/f": "d/f" } })).toEqual({ ...nothingWrong, unduly: ["a b"] })
+    expect(judge({ ...right, refused: [lone, "a b"] })).toEqual({ ...nothingWrong, wrong: ["a b: there, and refused"] })
+    const left = { ...right, target: { ...right.target, [temp]: "a" } }
+    expect(judge(left)).toEqual({ ...nothingWrong, extra: [temp], temps: [temp] })
+    const plain = { refused: [], target: { ...right.target, [lone]: lone } }
+    expect(judge(plain, undefined, "portable")).toEqual({ ...nothingWrong, missing: ["lone\\xfe"], extra: [lone] })
+  })
+})

@@ -31,6 +31,8 @@ const write = (name: string, content = name) => {
 }
 const stampOf = (path: string) => stamp(fs.lstatSync(fsPath(path), { bigint: true }))
 const list = (directory: string) => (fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [])
+/** As it was before a restart of the system, or before the file system was mounted again. */
+const otherDevice = (of: string) => of.replace(/^\d+/, "999")
 /** What a process that was killed after the first rename leaves. */
 const moveAside = (name: string, of: string) =>
   fs.renameSync(join(inbox, name), join(inbox, tempName(`dispose ${inbox}/${name} ${of}`)))
@@ -77,6 +79,23 @@ describe("removing a source", () => {
     expect(list(inbox)).toEqual(["a"])
     expect(fs.readFileSync(join(inbox, "a"), "utf8")).toBe("new")
   })
+
+  it("knows a source again whose disk has got another number since it was sent, also behind a link", () => {
+    expect(remove("a", otherDevice(write("a")))).toMatchObject({ note: null, warning: null })
+    const sent = otherDevice(write("b"))
+    fs.symlinkSync(join(inbox, "b"), join(inbox, "link"))
+    expect(remove("link", sent)).toMatchObject({ note: null, warning: null })
+    expect(list(inbox)).toEqual(["b"])
+    expect(archive("b", sent, join(done, "b"))).toMatchObject({ note: null, moved: { path: join(done, "b") } })
+    expect(list(inbox)).toEqual([])
+  })
+
+  it("goes on where a killed process left off, and the disk has got another number since", () => {
+    const old = otherDevice(write("a"))
+    moveAside("a", old)
+    expect(remove("a", old)).toMatchObject({ note: null, warning: null })
+    expect(list(inbox)).toEqual([])
+  })
 })
 
 describe("archiving a source", () => {
@@ -113,6 +132,17 @@ describe("archiving a source", () => {
     moveAside("b", second)
     fs.linkSync(join(inbox, list(inbox)[0] ?? ""), join(done, "b"))
     expect(archive("b", second, join(done, "b"))).toMatchObject({ note: null, warning: null })
+    expect(list(done)).toEqual(["a", "b"])
+    expect(list(inbox)).toEqual([])
+  })
+
+  it("archives once, wherever a killed process left off, and the disk has got another number since", () => {
+    const aside = otherDevice(write("a"))
+    moveAside("a", aside)
+    expect(archive("a", aside, join(done, "a"))).toMatchObject({ note: null, warning: null })
+    const moved = otherDevice(write("b"))
+    fs.renameSync(join(inbox, "b"), join(done, "b"))
+    expect(archive("b", moved, join(done, "b"))).toMatchObject({ note: null, moved: { path: join(done, "b") } })
     expect(list(done)).toEqual(["a", "b"])
     expect(list(inbox)).toEqual([])
   })

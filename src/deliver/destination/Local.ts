@@ -84,6 +84,7 @@ export const make = Effect.map(Files, (files): Destination.Destination => {
       deliver: (task) => copy(task, toJob(task)),
       probe: LocalProbe.probe,
       examine: LocalExamine.examine,
+      examineAll: LocalExamine.examineAll(copier),
       recover: (task) => copier.recover(toJob(task)).pipe(Effect.map(Option.fromNullable), Effect.mapError(unanswered)),
       discard: (task) =>
         copier.discard(toJob(task)).pipe(

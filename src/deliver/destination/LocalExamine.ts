@@ -5,14 +5,16 @@
  * makes none, and what is behind one is somebody else's file.
  */
 import { createHash } from "node:crypto"
-import { constants, type Stats } from "node:fs"
+import type { Stats } from "node:fs"
 import { lstat, open } from "node:fs/promises"
 import { Effect, Option } from "effect"
 import { LaneDownError, PermanentError, TransientError, type DeliveryError } from "../../domain/DeliveryError.ts"
 import * as RelPath from "../../domain/RelPath.ts"
+import { isNothing, kindOf, openFlags, smallFile } from "../../files/examine.ts"
 import { codeOf } from "../../files/fault.ts"
+import type { Copier } from "../../files/Files.ts"
 import { below, fsPath } from "../../files/names.ts"
-import type { Examination, ExamineTask } from "../Destination.ts"
+import type { Connection, Examination, ExamineTask } from "../Destination.ts"
 import { wantsHash } from "../Examine.ts"
 
 /** Bytes that are read at once. */
@@ -26,6 +28,28 @@ export const examine = (task: ExamineTask): Effect.Effect<Examination, DeliveryE
   })
 }
 
+/** Files that a thread is asked for at once: a hop between threads costs more than the look at a small one. */
+const batch = 32
+
+/** Those that are small, by the threads of the lane. */
+export const examineAll = (copier: Copier): NonNullable<Connection["examineAll"]> => ({
+  size: batch,
+  accepts: ({ bytes }) => bytes <= smallFile,
+  examine: (tasks) =>
+    copier
+      .examine(
+        tasks.map((task) => ({
+          path: below(task.target.path, task.receipt.name),
+          hashed: wantsHash(task, task.receipt.bytes) ? task.receipt.bytes : null
+        }))
+      )
+      .pipe(
+        // each of them, asked by itself, says what is wrong
+        Effect.orElseSucceed(() => []),
+        Effect.map((seen) => tasks.map((_, index) => seen[index] ?? undefined))
+      )
+})
+
 const look = async (path: string, task: ExamineTask, signal: AbortSignal): Promise<Examination> => {
   const found = await there(path)
   if (found === undefined) return { _tag: "Nothing" }
@@ -38,16 +62,13 @@ const there = async (path: string): Promise<Stats | undefined> => {
   try {
     return await lstat(fsPath(path))
   } catch (error) {
-    const code = codeOf(error)
-    // where a folder on the way to it is a file now, there is nothing either
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined
+    if (isNothing(error)) return undefined
     throw error
   }
 }
 
 const hash = async (path: string, size: number, { progress }: ExamineTask, signal: AbortSignal): Promise<string> => {
-  // what is no file any more must neither be followed nor waited for
-  const file = await open(fsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  const file = await open(fsPath(path), openFlags)
   try {
     const digest = createHash("sha256")
     // one more than there is, so that the end is seen with the last of it
@@ -62,11 +83,6 @@ const hash = async (path: string, size: number, { progress }: ExamineTask, signa
   } finally {
     await file.close()
   }
-}
-
-const kindOf = (found: Stats): string => {
-  if (found.isDirectory()) return "a folder"
-  return found.isSymbolicLink() ? "a symbolic link" : "something that is no regular file"
 }
 
 const faultOf = (path: string, error: unknown): DeliveryError => {
