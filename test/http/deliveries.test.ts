@@ -155,6 +155,18 @@ describe("/api/v1/deliveries/{id}", () => {
     }).pipe(Effect.provide(testServer()))
   )
 
+  it.scopedLive("POST retry of a lane brings back what went there", () =>
+    Effect.gen(function* () {
+      const { target } = delivery(1)
+      const other = { ...target, lane: "file:/" }
+      yield* store(delivery(1, { state: "DEAD" }), delivery(2, { state: "DEAD", target: other }))
+      expect(yield* call("POST", "/api/v1/deliveries/retry?lane=file:%2f")).toMatchObject({ json: { replayed: 1 } })
+      expect(yield* call("GET", "/api/v1/deliveries/1")).toMatchObject({ json: { state: "DEAD" } })
+      expect(yield* call("GET", "/api/v1/deliveries/2")).toMatchObject({ json: { state: "PENDING" } })
+      expect(yield* call("POST", "/api/v1/deliveries/retry?lane=nowhere")).toMatchObject({ json: { replayed: 0 } })
+    }).pipe(Effect.provide(testServer()))
+  )
+
   it.scopedLive("answers 404 for one that is not there, and 400 for what is no id", () =>
     Effect.gen(function* () {
       for (const [method, path] of [
