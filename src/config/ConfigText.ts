@@ -172,6 +172,7 @@ interface Secret {
 
 const secretsOf = (settings: Settings): ReadonlyArray<Secret> => {
   const texts = new Set<string>()
+  const logins = new Set<string>()
   const value = Option.match({ onNone: () => "", onSome: (secret: Redacted.Redacted) => Redacted.value(secret) })
   texts.add(value(settings.http.token))
   for (const { secrets, target } of settings.routes.flatMap(({ targets }) => targets)) {
@@ -180,9 +181,13 @@ const secretsOf = (settings: Settings): ReadonlyArray<Secret> => {
     const all = [password, value(secrets.token), value(secrets.passphrase), query, ...query.split(/[&=]/)]
     for (const text of all) texts.add(text)
     for (const [, header] of secrets.headers) texts.add(Redacted.value(header))
-    if (password !== "") texts.add(`${target.username ?? ""}:${password}`)
+    // as basic authentication has it
+    if (password !== "") logins.add(`${target.username ?? ""}:${password}`)
   }
-  return Array.from(texts, (text) => ({ forms: formsOf(text) }))
+  return [
+    ...Array.from(texts, (text) => ({ forms: formsOf(text) })),
+    ...Array.from(logins, (login) => ({ forms: base64Of(login) }))
+  ]
 }
 
 const formsOf = (text: string): ReadonlyArray<string> => {
@@ -201,9 +206,12 @@ const formsOf = (text: string): ReadonlyArray<string> => {
     JSON.stringify(text).slice(1, -1),
     text.replaceAll("'", "''"),
     bytes.toString("hex"),
-    ...["base64" as const, "base64url" as const].map((encoding) => bytes.toString(encoding).replace(/=+$/, ""))
+    ...base64Of(text)
   ]
 }
+
+const base64Of = (text: string): ReadonlyArray<string> =>
+  (["base64", "base64url"] as const).map((encoding) => Buffer.from(text).toString(encoding).replace(/=+$/, ""))
 
 const found = (source: string, { forms }: Secret): ReadonlyArray<Place> => {
   const places: Array<Place> = []

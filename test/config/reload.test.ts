@@ -47,6 +47,8 @@ const start = (options: Partial<Reload.Options> = {}, name = "config.yml") =>
       summaries,
       reload: Effect.either(reload.reload("test")),
       status: reload.status,
+      text: reload.text,
+      last: reload.last,
       current: SubscriptionRef.get(Context.get(services, CurrentSettings.CurrentSettings)),
       folders: Effect.map(SubscriptionRef.get(Context.get(services, CurrentSettings.CurrentSettings)), ({ routes }) =>
         routes.map((route) => route.name)
@@ -160,6 +162,27 @@ it.scoped("applies the command line again, and says what needs a restart", () =>
     expect(settings.monitor.enabled).toBe(true)
     expect(settings.log.retain).toBe(86_400_000)
     expect((yield* status).restart).toEqual(["monitor", "durability"])
+  })
+)
+
+it.scoped("keeps the text that is in force, without its secrets, and what came of the last time", () =>
+  Effect.gen(function* () {
+    const { last, reload, text, write } = yield* start()
+    const first = ["source: ./in", "db: ./journal.db", "folders:", "  - { name: a, path: ./a }"]
+    expect((yield* text).lines).toEqual(first)
+    expect(yield* last).toBeNull()
+    write("source: ./in\nfolders: nothing\n")
+    yield* reload
+    expect((yield* text).lines).toEqual(first)
+    expect(yield* last).toMatchObject({ why: "test", applied: [], error: expect.stringContaining("folders") })
+    write(lines("{ name: a, path: 'ftp://me:s3cr3t@127.0.0.1/in' }"))
+    yield* reload
+    expect((yield* text).lines.at(-1)).toBe("  - { name: a, path: 'ftp://me:***@127.0.0.1/in' }")
+    expect(yield* last).toMatchObject({
+      why: "test",
+      applied: ["folder a has changed: what was accepted keeps its target"],
+      error: null
+    })
   })
 )
 

@@ -575,6 +575,23 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(paths(yield* claim())).toEqual(["a", "b", "c", "f"])
       }))
 
+    test("replays what was given up of one lane, and no other", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const both = [target("one"), target("two")]
+        yield* admit(admission(found("a"), both), admission(found("b"), both))
+        const ones = yield* claim()
+        const twos = yield* claim("memory://two")
+        yield* conclude(...[...ones, ...twos].map((one) => failedNow(one, "DEAD")))
+        expect(yield* journal.replay({ lane: "memory://none" })).toEqual([])
+        expect((yield* journal.replay({ lane: "memory://two" })).map(({ id }) => id).sort((x, y) => x - y)).toEqual(
+          twos.map(({ id }) => id)
+        )
+        expect(yield* claim()).toEqual([])
+        expect(paths(yield* claim("memory://two"))).toEqual(["a", "b"])
+        expect(yield* journal.replay("all")).toHaveLength(2)
+      }))
+
     test("keeps a note of what was begun at the target, until it is delivered or cleared away", () =>
       Effect.gen(function* () {
         const journal = yield* Journal

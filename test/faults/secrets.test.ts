@@ -198,6 +198,11 @@ it.scopedLive("secrets are found nowhere: accepted, refused, echoed, in broken c
     ] as const) {
       search(`POST ${path}`, (yield* ask(port, { method: "POST", path, body, headers })).text)
     }
+    // the file as it is shown is whole, but for them
+    const shown = yield* ask(port, { path: "/api/v1/config", headers })
+    expect(shown.body).toContain("name: ftp-refused")
+    expect(shown.body.match(/\*\*\*/g)?.length).toBeGreaterThan(20)
+
     // the original tool's clients report their targets with their passwords
     const reported = yield* ask(port, {
       method: "POST",

@@ -22,6 +22,26 @@ layer(testServer())("the config over HTTP", (it) => {
     })
   )
 
+  it.effect("is shown with what came of the last reload", () =>
+    Effect.gen(function* () {
+      expect(yield* call("GET", "/api/v1/config")).toMatchObject({
+        status: 200,
+        json: {
+          file: "/etc/filedispatch.yml",
+          loaded: "1970-01-01T00:00:04.000Z",
+          lines: ["source: ./in"],
+          marks: [{ line: 1, what: "source", name: "in" }],
+          last_reload: {
+            time: "1970-01-01T00:00:05.000Z",
+            why: "a test",
+            applied: ["folder texts is new"],
+            error: null
+          }
+        }
+      })
+    })
+  )
+
   it.effect("is loaded again, or stays and is told why", () =>
     Effect.gen(function* () {
       const { config } = yield* World

@@ -155,6 +155,18 @@ describe("/api/v1/deliveries/{id}", () => {
     }).pipe(Effect.provide(testServer()))
   )
 
+  it.scopedLive("POST retry of a lane brings back what went there", () =>
+    Effect.gen(function* () {
+      const { target } = delivery(1)
+      const other = { ...target, lane: "file:/" }
+      yield* store(delivery(1, { state: "DEAD" }), delivery(2, { state: "DEAD", target: other }))
+      expect(yield* call("POST", "/api/v1/deliveries/retry?lane=file:%2f")).toMatchObject({ json: { replayed: 1 } })
+      expect(yield* call("GET", "/api/v1/deliveries/1")).toMatchObject({ json: { state: "DEAD" } })
+      expect(yield* call("GET", "/api/v1/deliveries/2")).toMatchObject({ json: { state: "PENDING" } })
+      expect(yield* call("POST", "/api/v1/deliveries/retry?lane=nowhere")).toMatchObject({ json: { replayed: 0 } })
+    }).pipe(Effect.provide(testServer()))
+  )
+
   it.scopedLive("answers 404 for one that is not there, and 400 for what is no id", () =>
     Effect.gen(function* () {
       for (const [method, path] of [
@@ -192,9 +204,11 @@ describe("health", () => {
         { lane: "file", state: "PENDING", count: 2 }
       )
       const answer = yield* call("GET", "/api/v1/destinations")
+      const { lastError, ...rest } = lane
       expect(answer.json).toEqual([
         {
-          ...lane,
+          ...rest,
+          last_error: { ...lastError, time: "1970-01-01T00:00:08.000Z" },
           probe: "1970-01-01T00:00:09.000Z",
           sending: [{ ...lane.sending[0], started: "1970-01-01T00:00:00.001Z" }],
           waiting: { PENDING: 12, DEAD: 1 }

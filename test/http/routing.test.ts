@@ -187,6 +187,9 @@ describe("POST /api/v1/deliveries/{id}/retry?reroute=true", () => {
       const world = yield* World
       world.deliveries.set(1, dead)
       world.deliveries.set(2, delivery(2, { state: "DEAD" }))
+      expect(yield* call("POST", "/api/v1/deliveries/retry?reroute=true&lane=nowhere")).toMatchObject({
+        json: { replayed: 0 }
+      })
       expect(yield* call("POST", "/api/v1/deliveries/retry?reroute=true")).toMatchObject({ json: { replayed: 4 } })
       world.deliveries.set(1, dead)
       expect(yield* call("POST", "/api/v1/deliveries/1/retry?reroute=false")).toMatchObject({

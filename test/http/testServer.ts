@@ -5,6 +5,7 @@ import { HttpServer } from "@effect/platform"
 import { Context, Effect, Layer, Option, PubSub, Ref, Stream } from "effect"
 import { type IncomingHttpHeaders, request } from "node:http"
 import { ConfigError, whole } from "../../src/config/ConfigError.ts"
+import type { ConfigText } from "../../src/config/ConfigText.ts"
 import * as CurrentSettings from "../../src/config/CurrentSettings.ts"
 import { Reload, type ConfigStatus } from "../../src/config/Reload.ts"
 import { Dispatcher, type DispatcherEvent, type Flow, type LaneStatus } from "../../src/deliver/Dispatcher.ts"
@@ -317,7 +318,7 @@ const stubs = Layer.unwrapEffect(
               : new ConfigError({ file, problems: [whole(error, "")] })
           ),
         status: Ref.get(world.config),
-        text: Effect.succeed({ lines: ["source: ./in"], marks: [{ line: 1, what: "source", name: "in" }] }),
+        text: Effect.succeed<ConfigText>({ lines: ["source: ./in"], marks: [{ line: 1, what: "source", name: "in" }] }),
         last: Effect.succeed({ time: 5_000, why: "a test", applied: ["folder texts is new"], error: null })
       }),
       Layer.succeed(Intake, {
