@@ -40,10 +40,15 @@ export { Journal, JournalError } from "./store/Journal.ts"
 export {
   LogError,
   LogRepo,
+  type ExtensionBucket,
+  type FolderBucket,
   type LogFilter,
   type LogOrder,
   type LogPage,
+  type LogQuery,
   type StatsBucket,
-  type StatsInterval
+  type StatsInterval,
+  type StatsRange,
+  type TimeBucket
 } from "./store/LogRepo.ts"
 export { Intake, type SourceStatus } from "./watch/Intake.ts"

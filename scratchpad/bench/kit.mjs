@@ -20,6 +20,9 @@ export const { values } = parseArgs({
     waiting: { type: "string", default: "100000" },
     large: { type: "string", default: "1024" },
     small: { type: "string", default: "1000" },
+    entries: { type: "string", default: "1000000" },
+    inserts: { type: "string", default: "200000" },
+    against: { type: "string" },
     protocol: { type: "string", multiple: true }
   }
 })
@@ -74,10 +77,10 @@ export const daemon = async ({
   durability = "crash",
   extra = "",
   recursive = false,
-  env = {}
+  env = {},
+  home = fresh("daemon")
 }) => {
-  const home = fresh("daemon")
-  fs.mkdirSync(home)
+  fs.mkdirSync(home, { recursive: true })
   const config = path.join(home, "config.yml")
   fs.writeFileSync(
     config,

@@ -106,25 +106,25 @@ export const make = (sql: SqlClient.SqlClient) => {
     })
   })
 
-  const all = (filter: LogFilter, order: LogOrder) =>
-    Stream.paginateChunkEffect(Option.none<LogCursor.LogCursor>(), (after) =>
+  const all = (filter: LogFilter, order: LogOrder) => {
+    // for each page by size all sizes are looked through
+    const size = order.endsWith("created") ? 1_000 : 10_000
+    return Stream.paginateChunkEffect(Option.none<LogCursor.LogCursor>(), (after) =>
       Effect.gen(function* () {
         // anew for each page: entries may come and go
-        const found = yield* findPage(yield* planFor(filter), order, after, exportPage)
+        const found = yield* findPage(yield* planFor(filter), order, after, size)
         const last = found.at(-1)
         const next =
-          found.length < exportPage || last === undefined
+          found.length < size || last === undefined
             ? Option.none()
             : Option.some(LogCursor.decode(order, LogCursor.encode(order, last, last.seq)))
         return [Chunk.map(Chunk.unsafeFromArray(found), ({ seq: _seq, ...entry }) => toEntry(entry)), next] as const
       }).pipe(Effect.mapError(unreadable))
     )
+  }
 
   return { get, query, all }
 }
-
-/** How many entries of an export are in memory at once. */
-const exportPage = 1_000
 
 const StoredEntry = Schema.Struct({ ...LogEntry.fields, undone: Schema.NullOr(Schema.String) })
 const StoredRow = Schema.Struct({ seq: Schema.Int, ...StoredEntry.fields })

@@ -67,11 +67,10 @@ const makeWrites = (sql: SqlClient.SqlClient) => {
   const findKey = SqlSchema.findOne({
     Request: Schema.String,
     Result: Schema.Struct({
+      seq: Schema.Int,
       day: Schema.String,
-      status: Schema.String,
       destination: Schema.String,
       protocol: Schema.String,
-      seq: Schema.Int,
       ...LogRollUpsSql.Counted.fields
     }),
     execute: (id) =>
