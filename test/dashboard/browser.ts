@@ -3,7 +3,7 @@
  * request that leaves its origin, an error in the console or in a script fails the test that made it.
  */
 import AxeModule from "axe-core"
-import { expect } from "@effect/vitest"
+import { afterAll, beforeAll, expect } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import fs from "node:fs"
 import { chromium, type Browser, type Page } from "playwright-core"
@@ -15,9 +15,11 @@ const executable = process.env["CHROMIUM"] ?? "/usr/bin/chromium"
 /** Why these tests are skipped, if so. */
 export const noBrowser = fs.existsSync(executable) ? "" : " (skipped: there is no chromium)"
 
-const browser: Effect.Effect<Browser, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.promise(() =>
-    chromium.launch({
+/** One for all tests of a file: they have a page each, which share nothing. */
+let browser: Promise<Browser> | undefined
+if (noBrowser === "") {
+  beforeAll(() => {
+    browser = chromium.launch({
       executablePath: executable,
       args: [
         "--no-sandbox",
@@ -28,9 +30,9 @@ const browser: Effect.Effect<Browser, never, Scope.Scope> = Effect.acquireReleas
         "--disable-sync"
       ]
     })
-  ),
-  (opened) => Effect.promise(() => opened.close())
-)
+  })
+  afterAll(async () => (await browser)?.close())
+}
 
 export interface Watched {
   readonly page: Page
@@ -48,14 +50,17 @@ export interface PageOptions {
 /** A page of its own at that address, and what it did that it should not. */
 export const openPage = (url: string, { allowed, dark = false, width = 1280 }: PageOptions = {}) =>
   Effect.gen(function* () {
-    const opened = yield* browser
-    const page = yield* Effect.promise(() =>
-      opened.newPage({
-        viewport: { width, height: 900 },
-        colorScheme: dark ? "dark" : "light",
-        timezoneId: "Europe/Berlin",
-        locale: "en-GB"
-      })
+    const page = yield* Effect.acquireRelease(
+      Effect.promise(async () => {
+        if (browser === undefined) throw new Error("there is no browser")
+        return (await browser).newPage({
+          viewport: { width, height: 900 },
+          colorScheme: dark ? "dark" : "light",
+          timezoneId: "Europe/Berlin",
+          locale: "en-GB"
+        })
+      }),
+      (opened) => Effect.promise(() => opened.close())
     )
     const faults: Array<string> = []
     const fault = (text: string) => {

@@ -83,7 +83,7 @@ describe("intervals", () => {
     expect(series.map(({ name }) => name)).toEqual(["n0", "n1", "n2", "n3", "n4", "n5", "n6", "5 others"])
     expect(series[0]).toEqual({ name: "n0", values: [12, 0, 0], tone: 0 })
     expect(series.at(-1)?.values).toEqual([4 + 2, 5 + 3 + 1, 0])
-    const all = series.flatMap(({ values }) => values).reduce((sum, value) => sum + value, 0)
+    const all = series.flatMap(({ values }) => values).reduce<number>((sum, value) => sum + (value ?? 0), 0)
     expect(all).toBe((12 * 13) / 2)
   })
 })
