@@ -23,6 +23,7 @@ export const { values } = parseArgs({
     entries: { type: "string", default: "1000000" },
     inserts: { type: "string", default: "200000" },
     against: { type: "string" },
+    home: { type: "string" },
     protocol: { type: "string", multiple: true }
   }
 })
@@ -78,14 +79,15 @@ export const daemon = async ({
   extra = "",
   recursive = false,
   env = {},
-  home = fresh("daemon")
+  home = fresh("daemon"),
+  rest = ""
 }) => {
   fs.mkdirSync(home, { recursive: true })
   const config = path.join(home, "config.yml")
   fs.writeFileSync(
     config,
     `sources: [{ path: ${JSON.stringify(source)}, settle: ${settle}, recursive: ${recursive} }]\nfolders: [{ path: ${JSON.stringify(target)} ${extra} }]\n` +
-      `db: ${JSON.stringify(path.join(home, "journal.db"))}\ndurability: ${durability}\n`
+      `db: ${JSON.stringify(path.join(home, "journal.db"))}\ndurability: ${durability}\n${rest}`
   )
   const entries = logCount(path.join(home, "journal.db"))
   const port = await freePort()

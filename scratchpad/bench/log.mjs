@@ -1,11 +1,11 @@
 /**
  * What the log costs and how fast it answers: by hand, after `npm run build`.
  *
- *     node scratchpad/bench/log.mjs [--entries 1000000] [--inserts 200000] [--against OTHER/dist] [--reps 7]
+ *     node scratchpad/bench/log.mjs [--entries 1000000] [--inserts 200000] [--against OTHER/dist] [--reps 7] [--home DIR]
  *
  * `--inserts` entries are appended in batches of 50, one transaction each, as the dispatcher does it; with `--against` by
  * another build, too, in turns. Then a journal of `--entries` is made, and the daemon over it is asked what the dashboard
- * asks: the first page of 100 with a bounded total, and the statistics.
+ * asks (with `--home` it stays in that folder for the next time): the first page of 100 with a bounded total, and the statistics.
  */
 import fs from "node:fs"
 import path from "node:path"
@@ -201,13 +201,20 @@ const statistics = [
 
 const answers = async () => {
   const count = Number(values.entries)
-  const home = fresh("log")
-  fs.mkdirSync(home)
-  for (const folder of ["in", "out"]) fs.mkdirSync(path.join(home, folder))
+  const home = values.home === undefined ? fresh("log") : path.resolve(values.home)
+  for (const folder of ["in", "out"]) fs.mkdirSync(path.join(home, folder), { recursive: true })
   const file = path.join(home, "journal.db")
-  const made = await append(own, file, count, 50, { inOne: 200 })
-  console.log(`\n${count} entries made in ${(made.ms / 1000).toFixed(0)} s, ${(bytes(file) / 1e6).toFixed(0)} MB`)
-  const one = await daemon({ source: path.join(home, "in"), target: path.join(home, "out"), home })
+  if (!fs.existsSync(file)) {
+    const made = await append(own, file, count, 50, { inOne: 200 })
+    console.log(`\n${count} entries made in ${(made.ms / 1000).toFixed(0)} s, ${(bytes(file) / 1e6).toFixed(0)} MB`)
+  }
+  const one = await daemon({
+    source: path.join(home, "in"),
+    target: path.join(home, "out"),
+    home,
+    // none of it is to be forgotten meanwhile
+    rest: "log: { retain: 3650d }\n"
+  })
   try {
     await one.ready()
     const rows = [["question", "median ms", "95th", "first", "entries", "total"]]

@@ -55,8 +55,8 @@ const prepare = Effect.fn("Database.prepare")(function* (options: DatabaseOption
   // 8 MiB: the parts of the indexes that a busy journal writes to
   yield* sql`PRAGMA cache_size = -8192`.unprepared
   const { pages } = yield* first(PagesRow, sql`SELECT page_count AS pages FROM pragma_page_count()`)
-  // reads the whole file: worth it while that takes well under a second
-  if (pages < 20_000) {
+  // reads the whole file, and the index of names with care: worth it while that takes well under a second
+  if (pages < 10_000) {
     const check = yield* first(CheckRow, sql`PRAGMA quick_check(1)`.unprepared)
     if (check.quick_check !== "ok") return yield* corrupt(options.file, check.quick_check)
   }

@@ -99,7 +99,8 @@ export const makeReads = (sql: SqlClient.SqlClient) => {
           (SELECT rowid FROM ${sql(found.table)} WHERE ${match(found)} ORDER BY rowid DESC LIMIT 1) AS most
         FROM log_indexed`
     )
-    return sql`(seq BETWEEN ${row?.least ?? 0} AND ${row?.most ?? 0} OR seq > ${row?.last ?? 0})`
+    // with the plus it is a condition only: no way to find entries, for which it is a bad one
+    return sql`(+seq BETWEEN ${row?.least ?? 0} AND ${row?.most ?? 0} OR +seq > ${row?.last ?? 0})`
   })
 
   /** How many match, also of those that are not filled in yet, by the index and the conditions for the others. */

@@ -78,8 +78,8 @@ export const make = (sql: SqlClient.SqlClient) => {
     // only the entries of the page are read whole; sizes are in the index
     return rows(
       StoredRow,
-      sql`SELECT seq, ${columnList} FROM logs
-        WHERE seq IN (SELECT seq FROM logs WHERE ${wanted} ${sorted} LIMIT ${limit}) ${sorted}`
+      sql`SELECT seq, ${columnList} FROM (SELECT seq AS found FROM logs WHERE ${wanted} ${sorted} LIMIT ${limit}) AS page
+        CROSS JOIN logs WHERE seq = found ${sorted}`
     )
   }
 

@@ -139,7 +139,8 @@ const makeWrites = (sql: SqlClient.SqlClient) => {
       const some = yield* Effect.mapError(atomic(pruneSome(time)), wrap("old log entries could not be removed"))
       removed += some
       if (some < pruneBatch) return removed
-      yield* Effect.yieldNow()
+      // also to timers and sockets, which a fiber that only yields would keep waiting
+      yield* Effect.promise(() => new Promise(setImmediate))
     }
   })
 
