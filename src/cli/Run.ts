@@ -99,7 +99,7 @@ const serve = (settings: Settings, given: Given, seen: string) =>
     yield* Daemon.ready
     const page = given.noWebapp
       ? ""
-      : ` The log and the API are at http://${settings.http.host}:${settings.http.port}/.`
+      : ` The dashboard and the API are at http://${settings.http.host}:${settings.http.port}/.`
     yield* Effect.logInfo(`Started; the journal is ${settings.db}.${page}`)
 
     const broken = Effect.raceFirst(Context.get(services, Dispatcher).join, Context.get(services, Intake).join)

@@ -167,10 +167,13 @@ const Destination = ({ lane, rates }: { readonly lane: DestinationView; readonly
         <Fact name="given up">{failed === 0 ? "none" : Format.count(failed)}</Fact>
         <Fact name="at once">
           {lane.sending.length} of {lane.limit}
-          {lane.limit < lane.concurrency &&
-            ` (the server takes no more than that for now; ${lane.concurrency} are allowed)`}
         </Fact>
       </dl>
+      {lane.limit < lane.concurrency && (
+        <p class="muted">
+          It takes no more than {lane.limit} at once for now, as it said; {lane.concurrency} are allowed.
+        </p>
+      )}
       {lane.sending.length > 0 && (
         <ul class="sending">
           {lane.sending.slice(0, 5).map((one) => {

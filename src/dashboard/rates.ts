@@ -25,6 +25,10 @@ export const flowKey = (flow: { readonly source: string; readonly folder: string
 /** Over how many milliseconds they are taken, so that one slow second is no standstill. */
 const span = 10_000
 
+/** What was delivered, and what is on its way. */
+const moved = ({ bytes, sending }: Now["destinations"][number]): number =>
+  sending.reduce((all, one) => all + one.bytes, bytes)
+
 /** The rates between the first and the last of what was told of one life of the program, oldest first. */
 export const ratesOf = (told: ReadonlyArray<Now>): Rates => {
   const [first, last] = [told[0], told.at(-1)]
@@ -38,7 +42,7 @@ export const ratesOf = (told: ReadonlyArray<Now>): Rates => {
     const before = first.destinations.find((each) => each.lane === lane.lane)
     const rate = {
       files: Math.max(0, lane.delivered - (before?.delivered ?? 0)) / seconds,
-      bytes: Math.max(0, lane.bytes - (before?.bytes ?? 0)) / seconds
+      bytes: Math.max(0, moved(lane) - (before === undefined ? 0 : moved(before))) / seconds
     }
     lanes.set(lane.lane, rate)
     total.files += rate.files

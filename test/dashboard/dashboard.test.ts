@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { vi } from "vitest"
 import * as Process from "../cli/process.ts"
 import { list } from "../e2e/project.ts"
+import { startHttpServer } from "../servers/http.ts"
 import { accessibility, expectClean, noBrowser, openPage, serve, type Served, token, wait } from "./browser.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -59,6 +60,29 @@ describe.skipIf(noBrowser !== "")(`the dashboard${noBrowser}`, () => {
       )
       yield* wait(() => page.locator("svg .on-line", { hasText: "1" }).first().waitFor())
       yield* wait(() => page.getByText("Nothing has come yet.").waitFor({ state: "detached" }))
+      expectClean(watched)
+    })
+  )
+
+  it.scopedLive("shows how far an upload is, how fast it goes, and when it will be done", () =>
+    Effect.gen(function* () {
+      const http = yield* startHttpServer({ discard: true })
+      const served = yield* serve(
+        ...config.slice(0, 3),
+        `  - { name: far, path: "${http.url}/far", extensions: [mp4], bandwidth: 1MiB/s }`
+      )
+      const watched = yield* openPage(served.url)
+      const { page } = watched
+      served.project.put("long.mp4", Buffer.alloc(30 * 2 ** 20))
+      const card = page.getByRole("article", { name: /^destination http/ })
+      yield* wait(() => card.getByText(/of 30\.0 MB, .*\/s, \d+ s left/).waitFor())
+      const bar = card.getByRole("progressbar", { name: "progress of long.mp4" })
+      const first = Number(yield* wait(() => bar.getAttribute("value")))
+      yield* wait(() =>
+        page.waitForFunction((before) => Number(document.querySelector("progress")?.value) > before, first)
+      )
+      expect(first).toBeLessThan(30 * 2 ** 20)
+      yield* wait(() => page.locator("svg .line.moving, svg .line").first().waitFor({ state: "attached" }))
       expectClean(watched)
     })
   )
