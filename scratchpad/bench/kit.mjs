@@ -111,6 +111,7 @@ export const daemon = async ({
   return {
     started,
     pid: child.pid,
+    url: `http://127.0.0.1:${port}`,
     ask,
     ready: () => waitFor(async () => (await ask("/readyz"))?.status === 200, 5, 120_000, "the daemon's start"),
     // from the database: to ask the daemon would be work for it
