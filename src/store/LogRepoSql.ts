@@ -50,13 +50,6 @@ const makeWrites = (sql: SqlClient.SqlClient) => {
         yield* sql.unsafe(statement, params).raw
       }
     }
-    for (const total of rollUp(entries)) {
-      yield* sql`INSERT INTO log_days ${sql.insert(total)}
-        ON CONFLICT (day, status, destination, protocol) DO UPDATE SET
-          files = log_days.files + excluded.files,
-          bytes = log_days.bytes + excluded.bytes,
-          present = log_days.present + excluded.present`.raw
-    }
     yield* rollUps.add(entries)
     yield* index.appended(entries.length)
   })
@@ -195,7 +188,8 @@ const insertStatements = new Map(
     `INSERT INTO logs (${stored.join(",")}) VALUES ${Array.from({ length: size }, () => oneRow).join(",")}`
   ])
 )
-const pruneBatch = 500
+/** To take one out of the indexes of names costs more than to take it out of the log. */
+const pruneBatch = 100
 
 type DayKey = {
   readonly day: string
@@ -205,21 +199,3 @@ type DayKey = {
 }
 
 const keyOf = (row: DayKey): string => `${row.day}\n${row.status}\n${row.protocol}\n${row.destination}`
-
-/** The entries' totals by day, status, destination and protocol. */
-const rollUp = (entries: ReadonlyArray<LogEntry>) => {
-  const totals = new Map<string, DayKey & { files: number; bytes: number; present: number }>()
-  for (const { created, status, destination, protocol, byte_size } of entries) {
-    const key = { day: created.slice(0, 10), status, destination, protocol }
-    const name = keyOf(key)
-    const total = totals.get(name)
-    if (total === undefined) {
-      totals.set(name, { ...key, files: 1, bytes: byte_size, present: 1 })
-    } else {
-      total.files += 1
-      total.present += 1
-      total.bytes += byte_size
-    }
-  }
-  return totals.values()
-}

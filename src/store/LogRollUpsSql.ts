@@ -1,5 +1,5 @@
 /**
- * The log's totals by folder, extension and time: kept in the transaction that stores or removes the entries.
+ * The log's totals by day: kept in the transaction that stores or removes the entries.
  */
 import type { SqlClient, SqlError } from "@effect/sql"
 import { Effect, Schema } from "effect"
@@ -17,30 +17,26 @@ export const Counted = Schema.Struct({
 type Counted = typeof Counted.Type
 
 export const make = (sql: SqlClient.SqlClient) => {
-  const run = (statement: string, params: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError.SqlError> =>
-    sql.unsafe(statement, params).raw
+  const run = (upsert: Upsert, totals: ReadonlyMap<string, Total>): Effect.Effect<void, SqlError.SqlError> =>
+    Effect.forEach(parameters(upsert, totals), (params) => sql.unsafe(upsert.statement, params).raw, { discard: true })
 
   const add = Effect.fnUntraced(function* (entries: ReadonlyArray<LogEntry>) {
+    const days = new Map<string, Total>()
     const folders = new Map<string, Total>()
     const extensions = new Map<string, Total>()
     const times = new Map<string, Total>()
     for (const entry of entries) {
-      const { byte_size, duration_ms, status } = entry
+      const { byte_size, destination, duration_ms, protocol, status } = entry
       const day = entry.created.slice(0, 10)
+      sum(days, [day, status, destination, protocol], byte_size)
       sum(folders, [day, entry.route ?? "", status], byte_size)
       sum(extensions, [day, extensionKey(entry.extension), status], byte_size)
       if (isTimed(entry)) sum(times, [day, timeBucket(duration_ms ?? 0)], byte_size)
     }
-    for (const { bytes, files, key } of folders.values()) yield* run(addFolder, [...key, files, bytes])
-    for (const { bytes, files, key } of extensions.values()) {
-      const [day, extension, status] = key
-      yield* run(addExtension, [day, day, extension, day, extension, status, files, bytes])
-    }
-    const counts = Array.from(times.values(), ({ files, key }) => [...key, files])
-    let from = 0
-    for (const [size, statement] of addTimes) {
-      for (; counts.length - from >= size; from += size) yield* run(statement, counts.slice(from, from + size).flat())
-    }
+    yield* run(addDays, days)
+    yield* run(addFolders, folders)
+    yield* run(addExtensions, extensions)
+    yield* run(addTimes, times)
   })
 
   const remove = Effect.fnUntraced(function* (entry: Counted & { readonly day: string }) {
@@ -72,7 +68,7 @@ interface Total {
 }
 
 const sum = (totals: Map<string, Total>, key: ReadonlyArray<string | number>, bytes: number): void => {
-  const name = key.join("\n")
+  const name = key.join("\0")
   const total = totals.get(name)
   if (total === undefined) {
     totals.set(name, { key, files: 1, bytes })
@@ -82,25 +78,82 @@ const sum = (totals: Map<string, Total>, key: ReadonlyArray<string | number>, by
   }
 }
 
-const addFolder = `INSERT INTO log_folders (day, folder, status, files, bytes) VALUES (?, ?, ?, ?, ?)
-  ON CONFLICT (day, folder, status) DO UPDATE SET
-    files = log_folders.files + excluded.files, bytes = log_folders.bytes + excluded.bytes`
+interface Upsert {
+  readonly statement: string
+  /** The parameters of one row. */
+  readonly row: (total: Total) => ReadonlyArray<unknown>
+}
 
-// one that is new on a day that has very many is counted with the others; `WHERE true` tells ON CONFLICT from a join's ON
-const addExtension = `INSERT INTO log_extensions (day, extension, status, files, bytes)
-  SELECT ?, CASE
-    WHEN EXISTS (SELECT 1 FROM log_extensions WHERE day = ? AND extension = ?)
-      OR (SELECT COUNT(DISTINCT extension) FROM log_extensions WHERE day = ?) < ${mostExtensions} THEN ?
-    ELSE '${otherExtensions}' END, ?, ?, ? WHERE true
-  ON CONFLICT (day, extension, status) DO UPDATE SET
-    files = log_extensions.files + excluded.files, bytes = log_extensions.bytes + excluded.bytes`
+/**
+ * Adds so many rows at once: a statement costs more than its rows. It is always the same, so that it is prepared once;
+ * rows that are not needed count nothing, and are left out.
+ */
+const rowsAtOnce = 16
 
-/** Few sizes, so that every statement is prepared once. */
-const addTimes = [10, 1].map(
-  (size) =>
-    [
-      size,
-      `INSERT INTO log_times (day, bucket, files) VALUES ${Array.from({ length: size }, () => "(?, ?, ?)").join(", ")}
-        ON CONFLICT (day, bucket) DO UPDATE SET files = log_times.files + excluded.files`
-    ] as const
+const parameters = function* ({ row }: Upsert, totals: ReadonlyMap<string, Total>) {
+  const all = Array.from(totals.values(), row)
+  for (let from = 0; from < all.length; from += rowsAtOnce) {
+    const some = all.slice(from, from + rowsAtOnce)
+    const unused = (all[from] ?? []).map((value) => (typeof value === "number" ? 0 : value))
+    while (some.length < rowsAtOnce) some.push(unused)
+    yield some.flat()
+  }
+}
+
+/** `from` makes rows of those that are given. */
+const upsert = (
+  table: string,
+  keys: ReadonlyArray<readonly [column: string, type: string]>,
+  sums: ReadonlyArray<string>,
+  row: Upsert["row"],
+  from = (given: string) => `SELECT * FROM ${given}`
+): Upsert => {
+  const columns = [...keys, ...sums.map((column) => [column, "BIGINT"] as const)]
+  const names = columns.map(([column]) => column).join(", ")
+  const one = `(${columns.map(([, type]) => `CAST(? AS ${type})`).join(", ")})`
+  const values = Array.from({ length: rowsAtOnce }, () => one).join(", ")
+  const given = `(SELECT ${columns.map(([column], index) => `column${index + 1} AS ${column}`).join(", ")}
+    FROM (VALUES ${values}) AS listed) AS given`
+  return {
+    row,
+    statement: `INSERT INTO ${table} (${names}) ${from(given)} WHERE files > 0
+      ON CONFLICT (${keys.map(([column]) => column).join(", ")}) DO UPDATE SET
+        ${sums.map((column) => `${column} = ${table}.${column} + excluded.${column}`).join(", ")}`
+  }
+}
+
+const text = (column: string) => [column, "TEXT"] as const
+
+const addDays = upsert(
+  "log_days",
+  ["day", "status", "destination", "protocol"].map(text),
+  ["files", "bytes", "present"],
+  ({ bytes, files, key }) => [...key, files, bytes, files]
 )
+
+const addFolders = upsert(
+  "log_folders",
+  ["day", "folder", "status"].map(text),
+  ["files", "bytes"],
+  ({ bytes, files, key }) => [...key, files, bytes]
+)
+
+// what is new on a day that has very many is counted with the others
+const addExtensions = upsert(
+  "log_extensions",
+  ["day", "extension", "status"].map(text),
+  ["files", "bytes"],
+  ({ bytes, files, key }) => [...key, files, bytes],
+  (given) => `SELECT * FROM (SELECT day, kept, status, SUM(files) AS files, SUM(bytes) AS bytes FROM
+    (SELECT day, status, files, bytes, CASE
+      WHEN EXISTS (SELECT 1 FROM log_extensions AS known WHERE known.day = given.day AND known.extension = given.extension)
+        OR (SELECT COUNT(DISTINCT extension) FROM log_extensions AS known WHERE known.day = given.day) < ${mostExtensions}
+        THEN extension
+      ELSE '${otherExtensions}' END AS kept FROM ${given}) AS named
+    GROUP BY day, kept, status) AS summed`
+)
+
+const addTimes = upsert("log_times", [text("day"), ["bucket", "INTEGER"]], ["files"], ({ files, key }) => [
+  ...key,
+  files
+])

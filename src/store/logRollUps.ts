@@ -6,7 +6,7 @@ import type { StatsInterval } from "./LogRepo.ts"
 /** In place of extensions that are not counted by themselves. */
 export const otherExtensions = "*"
 
-/** How many extensions a day are counted by themselves; later ones are counted together. */
+/** About how many extensions a day are counted by themselves; later ones are counted together. */
 export const mostExtensions = 200
 
 /** Names of files come from anywhere: what is no usual extension is counted together, so that nobody fills the tables. */
