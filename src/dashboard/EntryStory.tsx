@@ -2,13 +2,11 @@
 import { Either } from "effect"
 import type { ComponentChildren } from "preact"
 import type { LogEntry } from "../domain/LogEntry.ts"
+import { Actions, isGivenUp } from "./Actions.tsx"
 import { ask } from "./api.ts"
 import { ExplanationBox } from "./ExplanationBox.tsx"
 import * as Format from "./format.ts"
 import { act, Badge, confirm, Folded, Moment, Name, Trouble, useLoaded } from "./parts.tsx"
-
-const replayable = new Set(["DEAD", "AMBIGUOUS", "SKIPPED", "CANCELLED"])
-const cancellable = new Set(["PENDING", "RETRY_WAIT", "BLOCKED"])
 
 const proofs: Readonly<Record<string, string>> = {
   hash: "by its hash",
@@ -48,52 +46,7 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
         </p>
       )}
       <div class="row">
-        {known !== undefined && replayable.has(known.state) && (
-          <button
-            type="button"
-            onClick={async () => {
-              const yes =
-                known.state !== "AMBIGUOUS" ||
-                (await confirm(
-                  `Send ${name} again?`,
-                  "It was sent, and no answer came: it may have arrived. Sent again it may be there twice.",
-                  "Send it again"
-                ))
-              if (
-                yes &&
-                (await act(
-                  ask((client) => client.deliveries.retry({ path: { id: known.id }, urlParams: {} })),
-                  () => `${name} is tried again.`
-                ))
-              )
-                refresh()
-            }}
-          >
-            Try again
-          </button>
-        )}
-        {known !== undefined && cancellable.has(known.state) && (
-          <button
-            type="button"
-            onClick={async () => {
-              const yes = await confirm(
-                `Give ${name} up?`,
-                "It is not sent there any more, unless it is tried again by hand.",
-                "Give it up"
-              )
-              if (
-                yes &&
-                (await act(
-                  ask((client) => client.deliveries.cancel({ path: { id: known.id } })),
-                  () => `${name} is given up.`
-                ))
-              )
-                refresh()
-            }}
-          >
-            Cancel
-          </button>
-        )}
+        {known !== undefined && <Actions of={known} name={name} changed={refresh} />}
         {entry.status === "SUCCEEDED" && entry.undone === undefined && entry.protocol === "file" && (
           <button
             type="button"
@@ -128,7 +81,7 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
           </button>
         )}
         {known !== undefined && (
-          <Badge tone={known.state === "DELIVERED" ? "good" : replayable.has(known.state) ? "bad" : "plain"}>
+          <Badge tone={known.state === "DELIVERED" ? "good" : isGivenUp(known.state) ? "bad" : "plain"}>
             now: {Format.stateName(known.state)}
           </Badge>
         )}

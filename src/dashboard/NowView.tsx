@@ -4,6 +4,7 @@ import { ask, now } from "./api.ts"
 import { useCell } from "./cell.ts"
 import { FlowPicture } from "./FlowPicture.tsx"
 import * as Format from "./format.ts"
+import { Held } from "./Held.tsx"
 import { act, Badge, confirm, Empty, Folded, Name, Time, type Tone } from "./parts.tsx"
 import { type Rates, useRates } from "./rates.ts"
 import { hrefOf } from "./route.ts"
@@ -208,6 +209,7 @@ const Destination = ({ lane, rates }: { readonly lane: DestinationView; readonly
           <Folded text={lane.last_error.reason} />
         </p>
       )}
+      {waits + failed > 0 && <Held lane={lane.lane} count={waits + failed} />}
       <footer class="row">
         <button
           type="button"

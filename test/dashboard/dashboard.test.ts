@@ -104,11 +104,34 @@ describe.skipIf(noBrowser !== "")(`the dashboard${noBrowser}`, () => {
       yield* wait(() => dialog.waitFor({ state: "detached" }))
       expect(served.project.log()).toHaveLength(1)
       yield* wait(() => card.getByRole("button", { name: /Retry failed/ }).click())
-      yield* wait(() => dialog.getByRole("button", { name: "Try again" }).click())
+      yield* wait(() => dialog.getByRole("button", { name: /^Try again/ }).click())
       yield* wait(() => page.getByText("1 delivery is tried again.").waitFor())
       yield* logged(served, 2)
       expectClean(watched)
     })
+  )
+
+  it.scopedLive(
+    "shows one by one what waits at a destination that is down, and gives one up when that is confirmed",
+    () =>
+      Effect.gen(function* () {
+        const served = yield* serve(...config)
+        served.project.put("one.web", "nobody listens there")
+        const watched = yield* openPage(served.url)
+        const { page } = watched
+        const card = page.getByRole("article", { name: /^destination http/ })
+        yield* wait(() => card.getByText("down", { exact: true }).waitFor())
+        yield* wait(() => card.getByText(/^What waits or was given up/).click())
+        const line = card.locator(".held li")
+        yield* wait(() => line.getByText("waiting for the destination").waitFor())
+        expect(yield* wait(() => line.textContent())).toContain("can't be reached")
+        yield* wait(() => line.getByRole("button", { name: "Cancel one.web" }).click())
+        yield* wait(() => page.getByRole("dialog").getByRole("button", { name: "Give it up" }).click())
+        yield* wait(() => page.getByText("one.web is given up.").waitFor())
+        const answer = yield* wait(async () => (await served.api("/api/v1/deliveries/1")).json())
+        expect(answer).toMatchObject({ state: "CANCELLED" })
+        expectClean(watched)
+      })
   )
 
   it.scopedLive("pauses and resumes a source and a destination", () =>
@@ -184,7 +207,7 @@ describe.skipIf(noBrowser !== "")(`the dashboard${noBrowser}`, () => {
         yield* wait(() =>
           page
             .getByRole("article", { name: "the story of lost.bad" })
-            .getByRole("button", { name: "Try again" })
+            .getByRole("button", { name: /^Try again/ })
             .click()
         )
         yield* wait(() => page.getByText("lost.bad is tried again.").waitFor())
