@@ -8,6 +8,11 @@ import { rows } from "../sqlTools.ts"
 export default Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
+  const [entries] = yield* rows(Schema.Struct({ count: Schema.Number }), sql`SELECT COUNT(*) AS count FROM logs`)
+  if ((entries?.count ?? 0) > 100_000) {
+    yield* Effect.logInfo("The log is prepared for search and statistics, once: about a minute for a million entries")
+  }
+
   // as log_days: what was ever logged, which outlives the entries' retention
   yield* sql`CREATE TABLE log_folders (
     day TEXT NOT NULL,
@@ -89,8 +94,8 @@ export default Effect.gen(function* () {
   yield* sql`DROP INDEX logs_created`
   yield* sql`CREATE INDEX logs_created ON logs (created, seq, byte_size)`
 
-  // an index of its own for each of destination, extension and folder costs three times what the insert of an entry
-  // does; inverted ones that are filled a thousand entries at a time cost a quarter of it
+  // with an index of its own for each of destination, extension and folder the insert of an entry takes three times as
+  // long; inverted ones that are filled a thousand entries at a time add a quarter
   yield* sql.onDialectOrElse({
     sqlite: () =>
       Effect.gen(function* () {
