@@ -105,10 +105,11 @@ export const LogView = ({ params }: { readonly params: Params }) => {
     setShown(filterText)
     setCursors([])
   }
+  const isShort = [1, 2].includes(filter.search?.length ?? 0)
   const cursor = shown === filterText ? cursors.at(-1) : undefined
   const [page, again] = useLoaded<Page>(JSON.stringify([filterText, cursor]), async (signal) => {
-    // typing goes on: only the last question is worth an answer
-    await new Promise((resolve) => setTimeout(resolve, 120))
+    // typing goes on: only the last question is worth an answer, and one or two letters are asked of every entry
+    await new Promise((resolve) => setTimeout(resolve, isShort ? 500 : 120))
     const at = now.get()?.concluded ?? 0
     const answer = await ask(
       (client) =>
