@@ -8,8 +8,9 @@ import { tried } from "./report.ts"
 
 const token = "Attack-t0ken_9"
 
-/** What needs no token. */
-const open = ["/", "/healthz", "/readyz"]
+/** What needs no token: it tells of no file. */
+const isOpen = (path: string): boolean =>
+  path === "/" || path === "/healthz" || path === "/readyz" || path.startsWith("/dashboard/")
 
 /** On every answer, whatever it is. */
 const careful: Readonly<Record<string, string | RegExp>> = {
@@ -22,18 +23,28 @@ const careful: Readonly<Record<string, string | RegExp>> = {
   "content-security-policy": /^default-src 'none'; (?:(?!https?:|\*|unsafe-eval|data:).)*frame-ancestors 'none'$/
 }
 
+/** Of the dashboard's page and its files: they run their own script, ask their own origin, and nothing else. */
+const carefulPage: typeof careful = {
+  ...careful,
+  "cache-control": /^(no-cache|public, max-age=31536000, immutable)$/,
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
 /** What is missing of it, and what grants another origin something. */
-const careless = ({ headers }: Answer): ReadonlyArray<string> => [
-  ...Object.entries(careful).flatMap(([name, wanted]) => {
-    const value = headers.get(name) ?? "(none)"
-    return (typeof wanted === "string" ? value === wanted : wanted.test(value)) ? [] : [`${name}: ${value}`]
-  }),
+const careless = ({ headers, status }: Answer, path: string): ReadonlyArray<string> => [
+  ...Object.entries(status === 200 && (path === "/" || path.startsWith("/dashboard/")) ? carefulPage : careful).flatMap(
+    ([name, wanted]) => {
+      const value = headers.get(name) ?? "(none)"
+      return (typeof wanted === "string" ? value === wanted : wanted.test(value)) ? [] : [`${name}: ${value}`]
+    }
+  ),
   ...Array.from(headers).flatMap(([name, value]) => (name.startsWith("access-control") ? [`${name}: ${value}`] : []))
 ]
 
 /** Of an answer that refuses: what is wrong with it. */
-const faultsOf = (answer: Answer, status: number): ReadonlyArray<string> => {
-  const faults = [...careless(answer)]
+const faultsOf = (answer: Answer, status: number, path: string): ReadonlyArray<string> => {
+  const faults = [...careless(answer, path)]
   if (answer.status !== status) faults.push(`${answer.status} instead of ${status}`)
   // all that it says is one sentence, as JSON
   if (!/^\{"detail":"[^]*"\}$/.test(answer.body) && answer.status >= 400) faults.push(`its body is ${answer.body}`)
@@ -66,7 +77,11 @@ const attack = (
         Effect.map(ask(port, request), (answer) => {
           // HEAD has no body
           const body = request.method === "HEAD" ? { ...answer, body: `{"detail":""}` } : answer
-          return faultsOf(body, status).map((fault) => ({ ...request, fault, body: answer.body.slice(0, 200) }))
+          return faultsOf(body, status, request.path).map((fault) => ({
+            ...request,
+            fault,
+            body: answer.body.slice(0, 200)
+          }))
         }),
       { concurrency: 8 }
     ),
@@ -91,13 +106,18 @@ describe("who may ask", () => {
 
       // no token: nothing but what says nothing, and there only what is possible at all
       const possible = (method: string, path: string) =>
-        (method === "GET" || method === "HEAD") && calls.some((call) => call.path === path) ? 200 : 405
+        (method === "GET" || method === "HEAD") && calls.some((call) => call.path === path)
+          ? // of the dashboard's files there is none of that name
+            path.startsWith("/dashboard/")
+            ? 404
+            : 200
+          : 405
       yield* none(
         all
           .map(([method, path]) => ({
             method,
             path,
-            status: open.includes(path) ? (path === "/readyz" || possible(method, path) === 405 ? 405 : 200) : 401
+            status: isOpen(path) ? (path === "/readyz" ? 405 : possible(method, path)) : 401
           }))
           .filter(({ method, path }) => path !== "/readyz" || (method !== "GET" && method !== "HEAD"))
       )
@@ -149,7 +169,7 @@ describe("who may ask", () => {
         ],
         [["X-HTTP-Method-Override", "GET"]]
       ]
-      const closed = calls.filter(({ path }) => !open.includes(path))
+      const closed = calls.filter(({ path }) => !isOpen(path))
       yield* none(
         closed.flatMap(({ method, path }) => almost.map((headers) => ({ method, path, headers, status: 401 })))
       )
@@ -256,15 +276,20 @@ describe("who may ask", () => {
       )
       const logs = yield* ask(port, { path: "/api/v1/logs", headers: right })
       const entry = /"id":"([0-9a-f-]{36})"/.exec(logs.body)?.[1] ?? "no entry"
+      const page = yield* ask(port, { path: "/" })
+      const script = /\/dashboard\/[\w.-]+\.js/.exec(page.body)?.[0] ?? "no script"
       // what is read, what is done, and what is done away with in the end
       const order = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
       const done: Array<string> = []
       for (const { method, template } of calls.toSorted(
         (one, other) => order.indexOf(one.method) - order.indexOf(other.method)
       )) {
-        const path = template.replace(/\{\w+\}/g, template.includes("/logs/") ? entry : "1")
-        const answer = yield* ask(port, { method, path, headers: right })
-        expect([method, path, careless(answer)]).toEqual([method, path, []])
+        const path = template.startsWith("/dashboard/")
+          ? script
+          : template.replace(/\{\w+\}/g, template.includes("/logs/") ? entry : "1")
+        const query = template.endsWith("/export") ? "?format=json" : ""
+        const answer = yield* ask(port, { method, path: `${path}${query}`, headers: right })
+        expect([method, path, careless(answer, path)]).toEqual([method, path, []])
         if (answer.status === 200 || answer.status === 204) done.push(`${method} ${template}`)
       }
       expect(done).toEqual(expect.arrayContaining(calls.filter(({ method }) => method === "GET").map(nameOf)))
@@ -280,7 +305,7 @@ describe("who may ask", () => {
   it.scopedLive("no spelling of a path goes past the token, the host or the origin", () =>
     Effect.gen(function* () {
       const { calls, port } = yield* attacked({ token })
-      const closed = calls.filter(({ path }) => !open.includes(path))
+      const closed = calls.filter(({ path }) => !isOpen(path))
       const spellings = ({ path }: Call): ReadonlyArray<string> => {
         const [, ...segments] = path.split("/")
         const last = segments.at(-1) ?? ""
