@@ -9,8 +9,8 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // the machines that run these have few cores, and the end-to-end tests start processes of their own, and wait
-    maxWorkers: 3,
+    // the machines that run these have few cores, and the end-to-end tests start processes of their own
+    maxWorkers: 2,
     minWorkers: 1,
     // the file is what .ci/run counts; not an option of the reporter, which the command line could not replace
     reporters: ["default", "json"],
