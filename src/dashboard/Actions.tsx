@@ -1,6 +1,8 @@
 /** What can be done with one delivery. Each asks first where it can't be undone, and says what came of it. */
-import type { DeliveryState } from "../domain/Delivery.ts"
-import { ask } from "./api.ts"
+import type { Either } from "effect"
+import { type DeliveryState, replayable, waiting } from "../domain/Delivery.ts"
+import { ask, type Problem } from "./api.ts"
+import * as Format from "./format.ts"
 import { act, confirm } from "./parts.tsx"
 
 interface Of {
@@ -8,11 +10,8 @@ interface Of {
   readonly state: DeliveryState
 }
 
-const replayable: ReadonlySet<DeliveryState> = new Set(["DEAD", "AMBIGUOUS", "SKIPPED", "CANCELLED"])
-const cancellable: ReadonlySet<DeliveryState> = new Set(["PENDING", "RETRY_WAIT", "BLOCKED"])
-
 /** Nothing more is tried by itself. */
-export const isGivenUp = (state: DeliveryState): boolean => replayable.has(state)
+export const isGivenUp = (state: DeliveryState): boolean => replayable.includes(state)
 
 export interface ActionProps {
   readonly of: Of
@@ -60,8 +59,30 @@ export const Actions = ({ changed, name, of }: ActionProps) => {
   )
   return (
     <>
-      {replayable.has(of.state) && button("Try again", again)}
-      {cancellable.has(of.state) && button("Cancel", cancel)}
+      {replayable.includes(of.state) && button("Try again", again)}
+      {waiting.includes(of.state) && button("Cancel", cancel)}
     </>
   )
 }
+
+/** Pauses what goes on, and resumes what is paused. */
+export const PauseButton = ({
+  name,
+  paused,
+  run,
+  then
+}: {
+  readonly name: string
+  readonly paused: boolean
+  readonly run: () => Promise<Either.Either<unknown, Problem>>
+  /** What becomes of what is there, and of what comes, while it is paused. */
+  readonly then: string
+}) => (
+  <button
+    type="button"
+    onClick={() => act(run(), () => (paused ? `${name} goes on.` : `${name} is paused: ${then}, what comes waits.`))}
+  >
+    {paused ? "Resume" : "Pause"}
+    <span class="unseen"> {Format.plain(name)}</span>
+  </button>
+)

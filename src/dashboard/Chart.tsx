@@ -36,8 +36,15 @@ const summary = ({ format, labels, series, title }: ChartProps): string => {
   return `${title}, ${labels[0] ?? ""} to ${labels.at(-1) ?? ""}. In all: ${totals.slice(0, 10).join(", ")}.`
 }
 
-/** From the page's style, so that light and dark have their own. */
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+/** From the page's style, as it comes out in the light or in the dark. */
+const colour = (name: string): string => {
+  const probe = document.createElement("span")
+  probe.style.color = `var(${name})`
+  document.body.append(probe)
+  const { color } = getComputedStyle(probe)
+  probe.remove()
+  return color
+}
 const toneOf = (tone: Series["tone"]): string =>
   colour(typeof tone === "number" ? `--series-${(tone % 8) + 1}` : `--series-${tone}`)
 

@@ -6,7 +6,7 @@ import { Actions, isGivenUp } from "./Actions.tsx"
 import { ask } from "./api.ts"
 import { ExplanationBox } from "./ExplanationBox.tsx"
 import * as Format from "./format.ts"
-import { act, Badge, confirm, Folded, Moment, Name, Trouble, useLoaded } from "./parts.tsx"
+import { act, Badge, confirm, Folded, Moment, Name, say, Trouble, useLoaded } from "./parts.tsx"
 
 const proofs: Readonly<Record<string, string>> = {
   hash: "by its hash",
@@ -54,13 +54,9 @@ export const EntryStory = ({ changed, entry }: { readonly entry: LogEntry; reado
               const plan = await ask((client) =>
                 client.undo.log({ path: { id: entry.id }, urlParams: { dry_run: true } })
               )
-              if (Either.isLeft(plan)) return void act(Promise.resolve(plan), () => "")
+              if (Either.isLeft(plan)) return say("bad", plan.left.text)
               const { file, from, notes, reason, undone } = plan.right
-              if (!undone)
-                return void act(
-                  Promise.resolve(Either.left({ kind: "refused" as const, text: reason ?? "It can't be put back." })),
-                  () => ""
-                )
+              if (!undone) return say("bad", reason ?? "It can't be put back.")
               const yes = await confirm(
                 `Put ${name} back?`,
                 `It goes from ${Format.plain(from ?? "where it is")} back to ${Format.plain(file ?? "its source")}, and is not sent again until it changes. ${notes.map(Format.plain).join(" ")}`,

@@ -1,8 +1,9 @@
 /** Sources → folders → destinations, with what went along each line since the start. */
+import { open } from "../domain/Delivery.ts"
 import type { Now } from "../http/ApiSchema.ts"
 import * as Format from "./format.ts"
 import { Empty } from "./parts.tsx"
-import { flowKey, type Rates } from "./rates.ts"
+import { flowKey, type Rates, sum } from "./rates.ts"
 
 const size = { width: 960, box: 230, height: 44, gap: 14 }
 
@@ -58,13 +59,8 @@ export const FlowPicture = ({ known, rates }: { readonly known: Now; readonly ra
     const known_ = known.destinations.find((each) => each.lane === lane)
     return known_ === undefined ? "" : known_.paused !== null ? "warn" : known_.health === "down" ? "bad" : "good"
   }
-  const waits = (lane: string): number => {
-    const waiting = known.destinations.find((each) => each.lane === lane)?.waiting ?? {}
-    return ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"].reduce(
-      (all, state) => all + (waiting[state] ?? 0),
-      0
-    )
-  }
+  const waits = (lane: string): number =>
+    sum(known.destinations.find((each) => each.lane === lane)?.waiting ?? {}, open)
   const sides = [
     {
       lines: linesOf(known, rates, ({ folder, source }) => [source, folder]),

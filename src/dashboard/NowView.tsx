@@ -1,19 +1,17 @@
 /** What happens now: how the sources and the destinations are, what waits, what is sent, and the flow between them. */
 import type { DestinationView, Now, SourceView } from "../http/ApiSchema.ts"
+import { open } from "../domain/Delivery.ts"
+import { PauseButton } from "./Actions.tsx"
 import { ask, now } from "./api.ts"
 import { useCell } from "./cell.ts"
 import { FlowPicture } from "./FlowPicture.tsx"
 import * as Format from "./format.ts"
 import { Held } from "./Held.tsx"
 import { act, Badge, confirm, Empty, Folded, Name, Time, type Tone } from "./parts.tsx"
-import { type Rates, useRates } from "./rates.ts"
+import { type Rates, sum, useRates } from "./rates.ts"
 import { hrefOf } from "./route.ts"
 
-const open = ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"]
 const givenUp = ["DEAD", "AMBIGUOUS"]
-
-const sum = (waiting: Readonly<Record<string, number>>, states: ReadonlyArray<string>): number =>
-  states.reduce((total, state) => total + (waiting[state] ?? 0), 0)
 
 export const NowView = () => {
   const known = useCell(now)
@@ -211,23 +209,18 @@ const Destination = ({ lane, rates }: { readonly lane: DestinationView; readonly
       )}
       {waits + failed > 0 && <Held lane={lane.lane} count={waits + failed} />}
       <footer class="row">
-        <button
-          type="button"
-          onClick={() =>
-            act(
-              ask((client) =>
-                paused
-                  ? client.health.resumeDestination({ urlParams: { lane: lane.lane } })
-                  : client.health.pauseDestination({ urlParams: { lane: lane.lane } })
-              ),
-              () =>
-                paused ? `${name} goes on.` : `${name} is paused: what is under way is finished, what comes waits.`
+        <PauseButton
+          name={name}
+          paused={paused}
+          then="what is under way is finished"
+          run={() =>
+            ask(({ health }) =>
+              paused
+                ? health.resumeDestination({ urlParams: { lane: lane.lane } })
+                : health.pauseDestination({ urlParams: { lane: lane.lane } })
             )
           }
-        >
-          {paused ? "Resume" : "Pause"}
-          <span class="unseen"> {Format.plain(name)}</span>
-        </button>
+        />
         {failed > 0 && (
           <button
             type="button"
@@ -297,25 +290,18 @@ const Source = ({ source }: { readonly source: SourceView }) => {
         </Fact>
       </dl>
       <footer class="row">
-        <button
-          type="button"
-          onClick={() =>
-            act(
-              ask((client) =>
-                paused
-                  ? client.health.resumeSource({ urlParams: { name: source.name } })
-                  : client.health.pauseSource({ urlParams: { name: source.name } })
-              ),
-              () =>
-                paused
-                  ? `${source.name} goes on.`
-                  : `${source.name} is paused: what was accepted goes on, what comes waits.`
+        <PauseButton
+          name={source.name}
+          paused={paused}
+          then="what was accepted goes on"
+          run={() =>
+            ask(({ health }) =>
+              paused
+                ? health.resumeSource({ urlParams: { name: source.name } })
+                : health.pauseSource({ urlParams: { name: source.name } })
             )
           }
-        >
-          {paused ? "Resume" : "Pause"}
-          <span class="unseen"> {Format.plain(source.name)}</span>
-        </button>
+        />
       </footer>
     </article>
   )

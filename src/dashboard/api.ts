@@ -163,21 +163,22 @@ export const follow = (): (() => void) => {
     abort.abort()
     wake()
   }
-  tokens.add(again)
+  followers.add(again)
   window.addEventListener("online", again)
   return () => {
     ending.abort()
-    tokens.delete(again)
+    followers.delete(again)
     window.removeEventListener("online", again)
     again()
   }
 }
 
-const tokens = new Set<() => void>()
+/** How to make those ask again that follow. */
+const followers = new Set<() => void>()
 
 /** From here on it is sent with every question of this tab. */
 export const useToken = (text: string): void => {
   sessionStorage.setItem(tokenKey, text)
   connection.set({ state: "connecting" })
-  for (const again of tokens) again()
+  for (const again of followers) again()
 }

@@ -1,4 +1,4 @@
-/** How fast things go, from what was told before and what is told now. */
+/** How much there is, and how fast things go, from what was told before and what is told now. */
 import { useRef } from "preact/hooks"
 import type { Now } from "../http/ApiSchema.ts"
 
@@ -24,6 +24,10 @@ export const flowKey = (flow: { readonly source: string; readonly folder: string
 
 /** Over how many milliseconds they are taken, so that one slow second is no standstill. */
 const span = 10_000
+
+/** How many of a destination's deliveries are in one of these states. */
+export const sum = (waiting: Readonly<Record<string, number>>, states: ReadonlyArray<string>): number =>
+  states.reduce((total, state) => total + (waiting[state] ?? 0), 0)
 
 /** What was delivered, and what is on its way. */
 const moved = ({ bytes, sending }: Now["destinations"][number]): number =>

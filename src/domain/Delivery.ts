@@ -53,6 +53,9 @@ export const concluded: ReadonlyArray<DeliveryState> = [
 /** States in which a delivery is still owed. */
 export const open: ReadonlyArray<DeliveryState> = ["PENDING", "SENDING", "PUBLISHING", "RETRY_WAIT", "BLOCKED"]
 
+/** States in which an attempt is to come. */
+export const waiting: ReadonlyArray<DeliveryState> = ["PENDING", "RETRY_WAIT", "BLOCKED"]
+
 /** States in which nothing more is sent, and nothing was delivered: what attempts have left at the target is litter. */
 export const givenUp: ReadonlyArray<DeliveryState> = ["DEAD", "SUPERSEDED", "AMBIGUOUS", "SKIPPED", "CANCELLED"]
 

@@ -4,7 +4,7 @@
  */
 import { Clock, Effect, Layer } from "effect"
 import { v4 as uuid } from "uuid"
-import { DeliveryId, givenUp, open, replayable, type Delivery, type DeliveryState } from "../domain/Delivery.ts"
+import { DeliveryId, givenUp, open, replayable, waiting, type Delivery } from "../domain/Delivery.ts"
 import type { Facts } from "../domain/Facts.ts"
 import { GenerationId, sameGeneration, type Generation } from "../domain/Generation.ts"
 import * as RelPath from "../domain/RelPath.ts"
@@ -35,8 +35,6 @@ import { LogRepo } from "./LogRepo.ts"
 import { MemoryStore, type StoredGeneration } from "./MemoryStore.ts"
 import * as Patience from "./Patience.ts"
 import type { GenerationState } from "./UndoRepo.ts"
-
-const waiting: ReadonlyArray<DeliveryState> = ["PENDING", "RETRY_WAIT", "BLOCKED"]
 
 /** States from which a newer file at its path takes over. */
 const replaceable: ReadonlyArray<GenerationState> = ["OPEN", "DONE", "MOVED", "UNDONE"]

@@ -1,7 +1,7 @@
 /**
  * What every journal decides alike, wherever it keeps its rows.
  */
-import type { DeliveryState } from "../domain/Delivery.ts"
+import { waiting, type DeliveryState } from "../domain/Delivery.ts"
 import { noFacts, type Facts } from "../domain/Facts.ts"
 import type { GenerationId, Generation } from "../domain/Generation.ts"
 import { location, type Placement } from "../domain/Target.ts"
@@ -35,7 +35,7 @@ export const supersededReason = "the file changed before it was sent; its newer 
 export const reroutedReason = (delivery: number): string => `routed anew as delivery ${delivery}`
 
 /** States in which an attempt is not over for good. */
-export const waits: ReadonlySet<DeliveryState> = new Set(["PENDING", "RETRY_WAIT", "BLOCKED"])
+export const waits: ReadonlySet<DeliveryState> = new Set(waiting)
 
 /** States in which a file that was lost can be found in its place again. */
 export const findable: ReadonlySet<string> = new Set(["OPEN", "DONE", "UNDONE"])
