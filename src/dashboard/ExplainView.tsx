@@ -14,14 +14,17 @@ export const ExplainView = ({ params }: { readonly params: Readonly<Record<strin
   const source = params["source"] ?? ""
   const [over, setOver] = useState(false)
   const set = (changes: Readonly<Record<string, string>>) => adjust("explain", { ...params, ...changes })
-  const [found, again] = useLoaded(JSON.stringify([file, source]), async (signal) => {
-    if (file.trim() === "") return Either.right([])
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    return await ask(
-      (client) => client.routing.explain({ payload: source === "" ? { file } : { file, source } }),
-      signal
-    )
-  })
+  const [found, again] = useLoaded(
+    JSON.stringify([file, source]),
+    async (signal) => {
+      if (file.trim() === "") return Either.right([])
+      return await ask(
+        (client) => client.routing.explain({ payload: source === "" ? { file } : { file, source } }),
+        signal
+      )
+    },
+    200
+  )
   return (
     <div
       class={over ? "drop over" : "drop"}

@@ -105,33 +105,36 @@ export const LogView = ({ params }: { readonly params: Params }) => {
     setShown(filterText)
     setCursors([])
   }
+  // one or two letters are asked of every entry
   const isShort = [1, 2].includes(filter.search?.length ?? 0)
   const cursor = shown === filterText ? cursors.at(-1) : undefined
-  const [page, again] = useLoaded<Page>(JSON.stringify([filterText, cursor]), async (signal) => {
-    // typing goes on: only the last question is worth an answer, and one or two letters are asked of every entry
-    await new Promise((resolve) => setTimeout(resolve, isShort ? 500 : 120))
-    const at = now.get()?.concluded ?? 0
-    const answer = await ask(
-      (client) =>
-        client.logs.list({
-          urlParams: {
-            ...filter,
-            ordering: order,
-            limit: pageSize,
-            total: "bounded",
-            ...(cursor === undefined ? {} : { cursor })
-          },
-          withResponse: true
-        }),
-      signal
-    )
-    return Either.map(answer, ([entries, response]) => ({
-      entries,
-      total: Number(response.headers["x-total-count"] ?? entries.length),
-      next: nextOf(response.headers["link"]),
-      at
-    }))
-  })
+  const [page, again] = useLoaded<Page>(
+    JSON.stringify([filterText, cursor]),
+    async (signal) => {
+      const at = now.get()?.concluded ?? 0
+      const answer = await ask(
+        (client) =>
+          client.logs.list({
+            urlParams: {
+              ...filter,
+              ordering: order,
+              limit: pageSize,
+              total: "bounded",
+              ...(cursor === undefined ? {} : { cursor })
+            },
+            withResponse: true
+          }),
+        signal
+      )
+      return Either.map(answer, ([entries, response]) => ({
+        entries,
+        total: Number(response.headers["x-total-count"] ?? entries.length),
+        next: nextOf(response.headers["link"]),
+        at
+      }))
+    },
+    isShort ? 500 : 120
+  )
   const [open, setOpen] = useState<string | undefined>(undefined)
   const found = page.value
   const set = (key: string, value: string) => adjust("log", { ...params, [key]: value })

@@ -210,25 +210,36 @@ export type Loaded<A> =
   | { readonly state: "there"; readonly value: A }
   | { readonly state: "failed"; readonly problem: Problem; readonly value: A | undefined }
 
-/** Asks whenever `key` changes; what was there before stays until the answer comes. An answer that comes too late is nobody's. */
+/**
+ * Asks whenever `key` changes; what was there before stays until the answer comes. An answer that comes too late is
+ * nobody's. What is asked while someone types waits until nothing was typed for `settle` milliseconds.
+ */
 export const useLoaded = <A,>(
   key: string,
-  load: (signal: AbortSignal) => Promise<Either.Either<A, Problem>>
+  load: (signal: AbortSignal) => Promise<Either.Either<A, Problem>>,
+  settle = 0
 ): readonly [loaded: Loaded<A>, again: () => void] => {
   const [loaded, setLoaded] = useState<Loaded<A>>({ state: "loading", value: undefined })
   const [turn, setTurn] = useState(0)
+  const asked = useRef(false)
   useEffect(() => {
     const abort = new AbortController()
     setLoaded((before) => ({ state: "loading", value: before.value }))
-    void load(abort.signal).then((result) => {
+    const question = async () => {
+      const result = await load(abort.signal)
       if (abort.signal.aborted) return
       setLoaded((before) =>
         Either.isRight(result)
           ? { state: "there", value: result.right }
           : { state: "failed", problem: result.left, value: before.value }
       )
-    })
-    return () => abort.abort()
+    }
+    const timer = asked.current && settle > 0 ? setTimeout(() => void question(), settle) : void question()
+    asked.current = true
+    return () => {
+      if (timer !== undefined) clearTimeout(timer)
+      abort.abort()
+    }
     // load is made anew each time it is drawn; the key says what it asks for
   }, [key, turn])
   return [loaded, () => setTurn((before) => before + 1)]

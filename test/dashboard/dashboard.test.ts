@@ -293,6 +293,40 @@ describe.skipIf(noBrowser !== "")(`the dashboard${noBrowser}`, () => {
     })
   )
 
+  it.scopedLive("explains where a file would go that is dropped on it, which it does not open or send", () =>
+    Effect.gen(function* () {
+      const served = yield* serve(...config)
+      const watched = yield* openPage(`${served.url}/#/explain`)
+      const { page } = watched
+      const drop = (what: "file" | "text", name: string) =>
+        wait(async () => {
+          const dataTransfer = await page.evaluateHandle(
+            ({ name, what }) => {
+              const data = new DataTransfer()
+              if (what === "file") data.items.add(new File(["its content"], name))
+              else data.setData("text/plain", name)
+              return data
+            },
+            { what, name }
+          )
+          await page.locator(".drop").dispatchEvent("dragover", { dataTransfer })
+          await page.locator(".drop.over").waitFor()
+          await page.locator(".drop").dispatchEvent("drop", { dataTransfer })
+          await page.locator(".drop.over").waitFor({ state: "detached" })
+        })
+      const sent: Array<string> = []
+      page.on("request", (request) => sent.push(request.postData() ?? ""))
+      yield* drop("file", "dropped.png")
+      yield* wait(() => page.getByRole("heading", { name: "dropped.png in downloads" }).waitFor())
+      yield* drop("text", "a line.png\nanother")
+      yield* wait(() => page.getByRole("heading", { name: "a line.png in downloads" }).waitFor())
+      expect(yield* wait(() => page.getByLabel("A file's name or path").inputValue())).toBe("a line.png")
+      expect(sent.join(" ")).toContain("dropped.png")
+      expect(sent.join(" ")).not.toContain("its content")
+      expectClean(watched)
+    })
+  )
+
   it.scopedLive("shows the config without its secrets, and why a reload was refused", () =>
     Effect.gen(function* () {
       const served = yield* serve(...config)
