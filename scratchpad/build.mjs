@@ -59,6 +59,18 @@ const tsc = spawnSync(
   { cwd: root, stdio: "inherit" }
 )
 
+/**
+ * The HTTP client that the platform brings along and nothing here asks for: a sixth of all that a start would load. Where
+ * something does ask for it, esbuild warns that it is undefined.
+ */
+const withoutUndici = {
+  name: "without-undici",
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /[\\/]@effect[\\/]platform-node[\\/]dist[\\/]esm[\\/]Undici\.js$/ }, () => ({
+      contents: "export {}"
+    }))
+}
+
 const bundle = {
   absWorkingDir: root,
   outdir: dist,
@@ -66,6 +78,7 @@ const bundle = {
   format: "esm",
   platform: "node",
   target: "node20",
+  plugins: [withoutUndici],
   // native, or finds a file beside itself, or optional and not installed
   external: ["better-sqlite3", "@bokuweb/zstd-wasm", "ssh2", "bufferutil", "utf-8-validate", "fsevents"],
   banner: {
