@@ -203,7 +203,7 @@ export const elapse = <E, R>(
   options: { readonly step?: number; readonly most?: number } = {}
 ): Effect.Effect<number, E, R> =>
   Effect.gen(function* () {
-    const { most = 600_000, step = 100 } = options
+    const { most = 600_000, step = 250 } = options
     for (let elapsed = 0; ; elapsed += step) {
       if (yield* condition) return elapsed
       if (elapsed > most) return yield* Effect.dieMessage(`not after ${most} ms of the test's clock: ${what}`)

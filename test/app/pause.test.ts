@@ -20,7 +20,7 @@ const aWhile = passes(10_000)
 const lane = (app: App, name = "memory://one") =>
   Effect.map(app.dispatcher.status, (all) => all.find((one) => one.lane === name))
 
-describe("a lane that is paused", () => {
+describe.concurrent("a lane that is paused", () => {
   it.scoped("takes nothing new, and all that waits once it is resumed", () =>
     Effect.gen(function* () {
       const app = yield* start()
@@ -164,7 +164,7 @@ describe("a lane that is paused", () => {
   )
 })
 
-describe("a source that is paused", () => {
+describe.concurrent("a source that is paused", () => {
   it.scoped("accepts nothing, and after that finds what came; what was accepted goes on", () =>
     Effect.gen(function* () {
       const app = yield* start()
@@ -222,7 +222,7 @@ describe("a source that is paused", () => {
   )
 })
 
-describe("flows", () => {
+describe.concurrent("flows", () => {
   it.scoped("are counted when they are committed", () =>
     Effect.gen(function* () {
       const app = yield* start({ routes: [route("texts", [inMemory("one"), inMemory("two")])] })

@@ -29,7 +29,7 @@ const lane = (app: App, name = "memory://one") =>
   Effect.map(app.dispatcher.status, (all) => all.find((one) => one.lane === name))
 const stored = (app: App) => Array.from(app.memory.files.keys(), (key) => key.slice(key.lastIndexOf("/") + 1)).sort()
 
-describe("a failed delivery", () => {
+describe.concurrent("a failed delivery", () => {
   it.scoped("is tried again after growing times, and is dead after its last attempt", () =>
     Effect.gen(function* () {
       const app = yield* run({ memory: { before: () => transient() } })
@@ -201,7 +201,7 @@ describe("a failed delivery", () => {
   )
 })
 
-describe("a lane that is down", () => {
+describe.concurrent("a lane that is down", () => {
   it.scoped("costs no attempt, is probed with growing delay, and delivers everything when it comes back", () =>
     Effect.gen(function* () {
       let isDown = true
@@ -461,7 +461,7 @@ it.scoped("a stop lets what is under way finish, and begins nothing new", () =>
   })
 )
 
-describe("a journal that can't be written", () => {
+describe.concurrent("a journal that can't be written", () => {
   const failing = (what: "conclude" | "claim" | "release" | "disposed" | "unblock") => {
     const control = { broken: true, refused: 0 }
     const refuse = Effect.suspend(() => {

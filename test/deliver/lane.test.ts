@@ -59,7 +59,7 @@ const leaving = (error: DeliveryError | ((task: Task) => DeliveryError | undefin
   }
 }
 
-describe("what a delivery has begun at a target", () => {
+describe.concurrent("what a delivery has begun at a target", () => {
   for (const error of [
     new PermanentError({ reason: "too large", cause }),
     new AmbiguousError({ reason: "no answer", cause })
@@ -267,7 +267,7 @@ describe("what a delivery has begun at a target", () => {
   )
 })
 
-describe("a file that a server won't have, in words as if it had no use for any", () => {
+describe.concurrent("a file that a server won't have, in words as if it had no use for any", () => {
   for (const bad of [1, 3]) {
     it.scoped(`does not stand in the way of the others: ${bad} of them, and they come first`, () =>
       Effect.gen(function* () {
@@ -351,7 +351,7 @@ it.scoped("what waits for a server is sent there by the host key of today's conf
   })
 )
 
-describe("a server that takes fewer at once", () => {
+describe.concurrent("a server that takes fewer at once", () => {
   /** Takes so many; more are refused. */
   const server = (options: { most: number }) => {
     const seen = { underWay: 0, refused: 0, peak: 0 }
@@ -468,7 +468,7 @@ describe("a server that takes fewer at once", () => {
   )
 })
 
-describe("the width of a lane", () => {
+describe.concurrent("the width of a lane", () => {
   it("falls to what was under way beside the one that was refused", () => {
     const width = Width.make(8)
     expect(width.crowded(7, 0)).toBe("lowered")
@@ -544,7 +544,7 @@ it.scoped("an upload goes on for as long as it gets on, and no longer", () =>
   })
 )
 
-describe("a batch", () => {
+describe.concurrent("a batch", () => {
   const names = ["a", "b", "c", "d"]
   /** All of them are there before the first is looked at. */
   const together = (before: (task: Task) => Effect.Effect<void, DeliveryError>) =>
