@@ -10,7 +10,7 @@ import type { Moved } from "../files/Files.ts"
 import type { Conclusion, Concluded, Disposal } from "./Journal.ts"
 import type { JournalDb } from "./JournalDb.ts"
 import { generationColumns, generationRows, readOrigin, writeOrigin } from "./journalRows.ts"
-import { affected, isDead, mergeFacts, rememberedAttempts, waits } from "./journalRules.ts"
+import { affected, dueAt, isDead, mergeFacts, rememberedAttempts, waits } from "./journalRules.ts"
 import { StoredFacts } from "./rows.ts"
 import { inChunks, insert, rows } from "./sqlTools.ts"
 import { writeMoved } from "./UndoSql.ts"
@@ -39,7 +39,7 @@ export const make = ({ commit, logs, read, sql }: JournalDb) => {
       for (const one of failed) {
         // what waits, or had no source, may not have got as far as looking for the traces of an interrupted attempt
         yield* sql`UPDATE deliveries
-          SET state = ${one.state}, reason = ${one.reason}, due = ${one.due}, updated = ${now},
+          SET state = ${one.state}, reason = ${one.reason}, due = ${dueAt(one, now)}, updated = ${now},
             attempts = attempts + ${one.counts ? 1 : 0}, lost = ${one.lost === true ? 1 : 0},
             interrupted = ${waits.has(one.state) || one.traces === true ? sql.literal("interrupted") : 0}
           WHERE id = ${one.delivery.id}`

@@ -20,6 +20,7 @@ import {
 } from "./Journal.ts"
 import {
   affected,
+  dueAt,
   attemptsOfLost,
   elsewhere,
   findable,
@@ -194,12 +195,12 @@ const make = Effect.gen(function* () {
       })
       return
     }
-    const { counts, due, ended, reason, started, state } = conclusion
+    const { counts, ended, reason, started, state } = conclusion
     const attempts = (store.deliveries.get(id)?.attempts ?? 0) + (counts ? 1 : 0)
     // what waits, or had no source, may not have got as far as looking for the traces of an interrupted attempt
     const interrupted =
       (waiting.includes(state) || conclusion.traces === true) && store.deliveries.get(id)?.interrupted === true
-    change(id, { state, reason, due, attempts, interrupted, updated: now })
+    change(id, { state, reason, due: dueAt(conclusion, now), attempts, interrupted, updated: now })
     const extra = store.extras.get(id)
     if (extra !== undefined) extra.lost = conclusion.lost === true
     if (state !== "PENDING") {

@@ -40,6 +40,15 @@ export const waits: ReadonlySet<DeliveryState> = new Set(waiting)
 /** States in which a file that was lost can be found in its place again. */
 export const findable: ReadonlySet<string> = new Set(["OPEN", "DONE", "UNDONE"])
 
+/**
+ * When what ended like this is due. Its time was reckoned when it ended: where the clock was set back since, it waits as
+ * long as it was to wait, and not until the clock is there again.
+ */
+export const dueAt = (
+  { due, ended }: { readonly due: number | null; readonly ended: number },
+  now: number
+): number | null => (due === null ? null : Math.min(due, now + Math.max(0, due - ended)))
+
 /** How many attempts a lost file is given in all: a disk that never shows a file as it is must not keep us busy. */
 export const attemptsOfLost = 10
 

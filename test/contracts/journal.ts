@@ -98,8 +98,9 @@ export const failedNow = (
   reason: `it is ${state}`,
   due: null,
   counts: true,
-  started: 10,
-  ended: 20,
+  started: -10,
+  // the clock of a test begins there
+  ended: 0,
   log: state === "DEAD" ? logEntry((entries += 1), { delivery: delivery.id, status: "FAILED" }) : null,
   ...fields
 })
@@ -419,6 +420,26 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         // and the same after a restart
         yield* journal.recover
         expect(paths(yield* claim("memory://one", 10, 2000))).toEqual(["b", "a"])
+      }))
+
+    test("waits as long as it was to where the clock is set back between the end of an attempt and its record", () =>
+      Effect.gen(function* () {
+        const journal = yield* Journal
+        const day = 86_400_000
+        yield* TestClock.setTime(100 * day)
+        yield* admit(admission(found("a")), admission(found("b")))
+        const [a, b] = yield* claim("memory://one", 10, 100 * day)
+        if (!a || !b) throw new Error("nothing claimed")
+        const ended = 100 * day
+        yield* TestClock.setTime(day)
+        yield* journal.clockSetBack
+        yield* conclude(
+          failedNow(a, "RETRY_WAIT", { due: ended + 500, ended }),
+          failedNow(b, "BLOCKED", { due: ended + 1000, ended })
+        )
+        expect(paths(yield* claim("memory://one", 10, day + 499))).toEqual([])
+        expect(paths(yield* claim("memory://one", 10, day + 999))).toEqual(["a"])
+        expect(paths(yield* claim("memory://one", 10, day + 1000))).toEqual(["b"])
       }))
 
     test("knows a file again whose disk has got another number, if all its targets have it", () =>
