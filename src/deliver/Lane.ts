@@ -216,7 +216,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
         if (delivery === undefined) yield* rest
         // it was paused while the journal was asked
         else if (paused !== null) yield* giveBack([delivery])
-        else yield* Effect.flatMap(Effect.fork(attempt(delivery)), Fiber.await)
+        else yield* attempt(delivery)
       })
 
     const feed = Effect.gen(function* () {
@@ -323,7 +323,7 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       return Effect.replicateEffect(FiberSet.run(slots, slot), Math.max(0, missing), { discard: true })
     }).pipe(Effect.annotateLogs({ lane }))
 
-    /** A worker after the other: the watchdog interrupts one to end its attempt. */
+    /** A worker after the other: what ends one is not the end of the lane. */
     const slot = Effect.forever(
       Effect.flatMap(Effect.fork(Effect.withSpan(Effect.forever(work), "Lane.worker")), Fiber.await)
     )
@@ -406,15 +406,19 @@ export const make = (options: LaneOptions): Effect.Effect<Lane, never, Journal |
       )
     }
 
+    /** In a fiber of its own, so that the watchdog ends this and nothing that was taken along with it. */
+    const apart = (run: () => Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.asVoid(Effect.flatMap(Effect.fork(Effect.suspend(run)), Fiber.await))
+
     const attempt = (delivery: Delivery): Effect.Effect<void> =>
-      Effect.suspend(() =>
+      apart(() =>
         supervise([delivery], ([entry]) =>
           entry === undefined ? Effect.succeed([]) : Effect.map(Effect.exit(deliver(entry)), (exit) => [exit])
         )
       )
 
     const attemptAll = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
-      Effect.suspend(() =>
+      apart(() =>
         supervise(deliveries, (entries) =>
           Effect.gen(function* () {
             // what can't even be begun is no reason for the others of its batch

@@ -547,10 +547,13 @@ it.scoped("an upload goes on for as long as it gets on, and no longer", () =>
 describe.concurrent("a batch", () => {
   const names = ["a", "b", "c", "d"]
   /** All of them are there before the first is looked at. */
-  const together = (before: (task: Task) => Effect.Effect<void, DeliveryError>) =>
+  const together = (
+    before: (task: Task) => Effect.Effect<void, DeliveryError>,
+    conflict: "overwrite" | "rename" = "overwrite"
+  ) =>
     Effect.gen(function* () {
       const app = yield* run({
-        routes: [route("all", [inMemory("one", "in", { timeout: 10_000, concurrency: 1 })])],
+        routes: [route("all", [inMemory("one", "in", { timeout: 10_000, concurrency: 1, conflict })])],
         memory: { batch: 16, before },
         source: { settle: 1000 }
       })
@@ -571,6 +574,28 @@ describe.concurrent("a batch", () => {
       yield* until(state(app, "DELIVERED b"), "that is noted")
       const tries = names.map((name) => app.memory.attempts.filter(({ delivery }) => delivery.name === name).length)
       expect(tries).toEqual([1, 2, 1, 1])
+      const failed = (yield* app.deliveries).map(({ attempts, name }) => [name, attempts])
+      expect(failed.toSorted()).toEqual([
+        ["a", 0],
+        ["b", 1],
+        ["c", 0],
+        ["d", 0]
+      ])
+    })
+  )
+
+  it.scoped("is not taken where each goes alone: what was taken along with one that stalls goes on", () =>
+    Effect.gen(function* () {
+      const app = yield* together(
+        ({ delivery }) => (delivery.name === "b" && delivery.attempts === 0 ? Effect.never : Effect.void),
+        "rename"
+      )
+      yield* elapse(
+        Effect.sync(() => app.memory.files.size === 4),
+        "all have arrived",
+        { step: 500, most: 120_000 }
+      )
+      for (const name of names) yield* until(state(app, `DELIVERED ${name}`), "that is noted")
       const failed = (yield* app.deliveries).map(({ attempts, name }) => [name, attempts])
       expect(failed.toSorted()).toEqual([
         ["a", 0],

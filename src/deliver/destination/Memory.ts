@@ -122,7 +122,15 @@ export const make = (options: Options = {}): Memory => {
         ...(options.discard === undefined ? {} : { discard: options.discard }),
         ...(options.batch === undefined
           ? {}
-          : { batch: { size: options.batch, workers: 1, counted: true, accepts: () => true, deliver: deliverAll } }),
+          : {
+              batch: {
+                size: options.batch,
+                workers: 1,
+                counted: true,
+                accepts: ({ target }) => target.options.conflict === "overwrite",
+                deliver: deliverAll
+              }
+            }),
         recover: (task) =>
           Effect.sync(() => {
             const { chosen, generation, target } = task.delivery
