@@ -15,6 +15,11 @@ const number = (value) => {
   buffer.writeUInt32BE(value)
   return buffer
 }
+const long = (value) => {
+  const buffer = Buffer.alloc(8)
+  buffer.writeBigUInt64BE(BigInt(value))
+  return buffer
+}
 /** Of the protocol's requests. */
 const [open, close, write, fstat, fsetstat, makeFolder, rename] = [3, 4, 6, 8, 10, 14, 18]
 
@@ -33,7 +38,7 @@ const serve = async (channel) => {
     const request = message.subarray(1, 5)
     if (type === 1) send(2, number(3))
     else if (type === open) send(102, request, number(1), Buffer.from("h"))
-    else if (type === fstat) send(105, request, number(1), number(0), number(size))
+    else if (type === fstat) send(105, request, number(1), long(size))
     // a WRITE: its handle is one byte long
     else if (type === write) {
       size = Math.max(size, Number(message.readBigUInt64BE(10)) + message.readUInt32BE(18))
