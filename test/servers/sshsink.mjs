@@ -37,7 +37,10 @@ const serve = async (channel) => {
     const type = message[0]
     const request = message.subarray(1, 5)
     if (type === 1) send(2, number(3))
-    else if (type === open) send(102, request, number(1), Buffer.from("h"))
+    else if (type === open) {
+      size = 0
+      send(102, request, number(1), Buffer.from("h"))
+    }
     else if (type === fstat) send(105, request, number(1), long(size))
     // a WRITE: its handle is one byte long
     else if (type === write) {
