@@ -40,8 +40,7 @@ const serve = async (channel) => {
     else if (type === open) {
       size = 0
       send(102, request, number(1), Buffer.from("h"))
-    }
-    else if (type === fstat) send(105, request, number(1), long(size))
+    } else if (type === fstat) send(105, request, number(1), long(size))
     // a WRITE: its handle is one byte long
     else if (type === write) {
       size = Math.max(size, Number(message.readBigUInt64BE(10)) + message.readUInt32BE(18))
