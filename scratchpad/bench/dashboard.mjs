@@ -88,7 +88,7 @@ try {
   // what is told once a second, told 50 times a second: the difference that one makes is far below what two equal
   // rounds differ by
   const questions = 50
-  await load(30, { files: 100, questions })
+  await load(30, { ...busy, questions })
   const pairs = []
   for (let round = 0; round < 6; round++) {
     // in turns, so that what gets faster or slower with time is not counted for either

@@ -395,14 +395,20 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
         expect(yield* journal.disposals(10)).toEqual([])
       }))
 
+    const day = 86_400_000
+    /** On the hundredth day, after which the clock is set back. */
+    const twoUnderWay = Effect.gen(function* () {
+      yield* TestClock.setTime(100 * day)
+      yield* admit(admission(found("a")), admission(found("b")))
+      const [a, b] = yield* claim("memory://one", 10, 100 * day)
+      if (!a || !b) throw new Error("nothing claimed")
+      return [a, b] as const
+    })
+
     test("waits as long as it was to, and no longer, where the clock is set back", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
-        const day = 86_400_000
-        yield* TestClock.setTime(100 * day)
-        yield* admit(admission(found("a")), admission(found("b")))
-        const [a, b] = yield* claim("memory://one", 10, 100 * day)
-        if (!a || !b) throw new Error("nothing claimed")
+        const [a, b] = yield* twoUnderWay
         yield* conclude(
           failedNow(a, "RETRY_WAIT", { due: 100 * day + 500 }),
           failedNow(b, "BLOCKED", { due: 100 * day + 1000 })
@@ -425,11 +431,7 @@ export const journalContract = (name: string, layer: Layer.Layer<Services, unkno
     test("waits as long as it was to where the clock is set back between the end of an attempt and its record", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
-        const day = 86_400_000
-        yield* TestClock.setTime(100 * day)
-        yield* admit(admission(found("a")), admission(found("b")))
-        const [a, b] = yield* claim("memory://one", 10, 100 * day)
-        if (!a || !b) throw new Error("nothing claimed")
+        const [a, b] = yield* twoUnderWay
         const ended = 100 * day
         yield* TestClock.setTime(day)
         yield* journal.clockSetBack

@@ -561,16 +561,19 @@ describe.concurrent("a batch", () => {
       return app
     })
 
+  const arrived = (app: App) =>
+    elapse(
+      Effect.sync(() => app.memory.files.size === names.length),
+      "all have arrived",
+      { step: 500, most: 120_000 }
+    )
+
   it.scoped("that is ended for one of its files keeps what has arrived, and blames none that waited", () =>
     Effect.gen(function* () {
       const app = yield* together(({ delivery }) =>
         delivery.name === "b" && delivery.attempts === 0 ? Effect.never : Effect.void
       )
-      yield* elapse(
-        Effect.sync(() => app.memory.files.size === 4),
-        "all have arrived",
-        { step: 500, most: 120_000 }
-      )
+      yield* arrived(app)
       yield* until(state(app, "DELIVERED b"), "that is noted")
       const tries = names.map((name) => app.memory.attempts.filter(({ delivery }) => delivery.name === name).length)
       expect(tries).toEqual([1, 2, 1, 1])
@@ -590,11 +593,7 @@ describe.concurrent("a batch", () => {
         ({ delivery }) => (delivery.name === "b" && delivery.attempts === 0 ? Effect.never : Effect.void),
         "rename"
       )
-      yield* elapse(
-        Effect.sync(() => app.memory.files.size === 4),
-        "all have arrived",
-        { step: 500, most: 120_000 }
-      )
+      yield* arrived(app)
       for (const name of names) yield* until(state(app, `DELIVERED ${name}`), "that is noted")
       const failed = (yield* app.deliveries).map(({ attempts, name }) => [name, attempts])
       expect(failed.toSorted()).toEqual([
