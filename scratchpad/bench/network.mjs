@@ -25,21 +25,30 @@ const spawned = (name, args) => {
 
 const obscured = (text) => spawnSync("rclone", ["obscure", text], { encoding: "utf8" }).stdout.trim()
 
-/** A daemon that runs already gets a folder of files, by one rename; from then until all are delivered and logged. */
-const delivered = async ({ files, target, extra, env }, expected) => {
+/**
+ * A daemon that runs already gets a folder of files, by one rename; from then until all are delivered and logged. It may
+ * have got some `before`: what a program does for the first time takes V8 longer than the same a second later.
+ */
+const delivered = async ({ files, target, extra, env, before }, expected) => {
   const inbox = fresh("inbox")
   fs.mkdirSync(inbox)
-  const staged = fresh("staged")
-  fs.mkdirSync(staged)
-  // links, so that nothing waits for a copy of the source to be written to the disk
-  for (const name of fs.readdirSync(files)) fs.linkSync(path.join(files, name), path.join(staged, name))
   const one = await daemon({ source: inbox, target, extra, env, recursive: true })
+  let wanted = 0
+  const folder = async (name) => {
+    const staged = fresh("staged")
+    fs.mkdirSync(staged)
+    // links, so that nothing waits for a copy of the source to be written to the disk
+    for (const name of fs.readdirSync(files)) fs.linkSync(path.join(files, name), path.join(staged, name))
+    wanted += expected
+    const start = performance.now()
+    fs.renameSync(staged, path.join(inbox, name))
+    await waitFor(async () => (await one.logged()) >= wanted, 10, 60_000, `the deliveries to ${target}`)
+    return performance.now() - start
+  }
   try {
     await one.ready()
-    const start = performance.now()
-    fs.renameSync(staged, path.join(inbox, "batch"))
-    await waitFor(async () => (await one.logged()) >= expected, 10, 60_000, `the deliveries to ${target}`)
-    return performance.now() - start
+    for (let index = 0; index < before; index++) await folder(`before-${index}`)
+    return await folder("batch")
   } finally {
     await one.stop()
     fs.rmSync(inbox, { recursive: true })
@@ -107,11 +116,18 @@ const data = (name, files, size) => {
 
 /** For each protocol: what takes part, and the goals, as ratios of speeds. */
 const protocols = (files, expected, small) => {
-  const ours = (server, extra, env) => async () => {
-    const name = place(server)
-    const time = await delivered({ files, target: `${server.url}/${name}`, extra, env }, expected)
-    check(server, name, "batch", expected)
-    return time
+  /** Once as it runs for days, and once just started. */
+  const ours = (server, how, extra, env) => {
+    const run = (before) => async () => {
+      const name = place(server)
+      const time = await delivered({ files, target: `${server.url}/${name}`, extra, env, before }, expected)
+      check(server, name, "batch", expected)
+      return time
+    }
+    return [
+      [`filedispatch, ${how}`, run(small ? 3 : 0)],
+      ...(small ? [[`filedispatch, ${how}, the first after its start`, run(0)]] : [])
+    ]
   }
   const theirs = (server, run) => async () => {
     const name = place(server)
@@ -135,7 +151,7 @@ const protocols = (files, expected, small) => {
       name: "FTP",
       start: ftpServer,
       contestants: (server) => [
-        ["filedispatch, 4 connections", ours(server, ", concurrency: 4")],
+        ...ours(server, "4 connections", ", concurrency: 4"),
         ...rclone(
           server,
           (name) =>
@@ -168,10 +184,11 @@ const protocols = (files, expected, small) => {
       contestants: (server) => {
         const ssh = ["-i", server.key, "-o", `UserKnownHostsFile=${server.hosts}`, "-o", "BatchMode=yes"]
         return [
-          [
-            "filedispatch, 1 connection, 32 files in flight",
-            ours(server, `, concurrency: 32, key: ${server.key}, knownHosts: ${server.hosts}`)
-          ],
+          ...ours(
+            server,
+            "1 connection, 32 files in flight",
+            `, concurrency: 32, key: ${server.key}, knownHosts: ${server.hosts}`
+          ),
           ...rclone(
             server,
             (name) =>
@@ -216,7 +233,7 @@ const protocols = (files, expected, small) => {
       name: "WebDAV",
       start: davServer,
       contestants: (server) => [
-        ["filedispatch, 4 connections", ours(server, ", concurrency: 4")],
+        ...ours(server, "4 connections", ", concurrency: 4"),
         ...rclone(server, (name) => `:webdav,url='${server.http}/${name}',vendor=other:`)
       ],
       goals: small ? [["rclone", 10]] : []
@@ -225,7 +242,7 @@ const protocols = (files, expected, small) => {
       name: "HTTP PUT",
       start: () => httpServer(),
       contestants: (server) => [
-        ["filedispatch, 8 connections", ours(server, ", upload: raw, concurrency: 8")],
+        ...ours(server, "8 connections", ", upload: raw, concurrency: 8"),
         ["node:http agent, 8 connections", () => agentPut(server, files)]
       ],
       goals: small ? [["node:http", 0.7]] : []
@@ -244,18 +261,22 @@ const compare = async (title, size, expected, small) => {
     }
     try {
       const result = await measure(contestants(server))
-      const [ours] = result.values()
-      const rows = [["", "ms", small ? "files/s" : "MB/s", "filedispatch to it"]]
-      for (const [who, time] of result) {
+      const all = Array.from(result)
+      const ours = all.filter(([who]) => who.startsWith("filedispatch"))
+      const rows = [["", "ms", small ? "files/s" : "MB/s", "filedispatch to it", ...(small ? ["just started"] : [])]]
+      for (const [who, time] of all) {
         const rate = small ? (expected / time) * 1000 : (size * expected) / 1000 / time
-        rows.push([who, time.toFixed(0), rate.toFixed(0), (time / ours).toFixed(2)])
+        rows.push([who, time.toFixed(0), rate.toFixed(0), ...ours.map(([, own]) => (time / own).toFixed(2))])
       }
       table(`${title}, ${name}`, rows)
       for (const [peer, wanted] of goals) {
-        const found = Array.from(result).find(([who]) => who.startsWith(peer))
+        const found = all.find(([who]) => who.startsWith(peer))
         if (found === undefined) continue
-        const ratio = found[1] / ours
-        goal(`${title}, ${name}: at least ${wanted} of ${found[0]}`, ratio.toFixed(2), ratio >= wanted)
+        for (const [index, [, time]] of ours.entries()) {
+          const ratio = found[1] / time
+          const which = index === 0 ? "" : ", just started"
+          goal(`${title}, ${name}${which}: at least ${wanted} of ${found[0]}`, ratio.toFixed(2), ratio >= wanted)
+        }
       }
     } finally {
       await server.stop()
