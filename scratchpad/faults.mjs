@@ -34,6 +34,7 @@ for (const name of ["seed", "kills"]) {
 const seed = values.seed ?? String((Date.now() % 999_999) + 1)
 const env = { ...process.env, FILEDISPATCH_SEED: seed, FILEDISPATCH_FAULTS_REPORT: report }
 if (values.long) env.FILEDISPATCH_LONG = "1"
+if (values.quick) env.FILEDISPATCH_KILLS = "24"
 if (values.kills !== undefined) env.FILEDISPATCH_KILLS = values.kills
 
 /** What is over in three minutes. */
@@ -43,9 +44,12 @@ const quick = [
   "diskMounts",
   "filesBack",
   "filesKinds",
+  "kill",
   "oracles",
   "secrets",
-  "stepsInProcess"
+  "stepsInProcess",
+  "system",
+  "systemServers"
 ]
 const chosen = values.quick ? quick.map((name) => `test/faults/${name}.test.ts`) : positionals
 

@@ -133,7 +133,8 @@ it.scopedLive("the oracles see a source that goes too early, though all is deliv
     const { deliver, folder, oracles, put, said } = yield* setUp
     const goesEarly = (path: string, source = "in") =>
       Effect.gen(function* () {
-        const { gone } = oracles.status()
+        // one that it does not know of yet would be taken for its older version
+        const { gone } = yield* oracles.report
         fs.rmSync(join(folder(source), path))
         yield* Process.until(
           () => oracles.status().gone > gone,
