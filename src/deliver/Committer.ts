@@ -3,7 +3,6 @@
  */
 import { Effect, Queue, Schedule, type Scope } from "effect"
 import { Journal, type Concluded, type Conclusion } from "../store/Journal.ts"
-import { pause } from "./pause.ts"
 
 export interface Committer {
   /** Hands outcomes over; waits only where the journal can't keep up. */
@@ -20,8 +19,8 @@ export interface Committer {
 export const make = (options: {
   /** Whether more outcomes are to be expected at any moment, so that a commit may wait for them a little. */
   readonly busy: () => boolean
-  /** How long, in milliseconds. */
-  readonly gather: number
+  /** A moment, after which it is looked whether more have come. */
+  readonly moment: Effect.Effect<void>
   readonly committed: (batch: ReadonlyArray<Conclusion>, concluded: Concluded) => Effect.Effect<void>
 }): Effect.Effect<Committer, never, Journal | Scope.Scope> =>
   Effect.gen(function* () {
@@ -29,10 +28,19 @@ export const make = (options: {
     const outcomes = yield* Effect.acquireRelease(Queue.bounded<Conclusion>(capacity), Queue.shutdown)
     let unfinished = 0
 
+    /** A commit of 64 outcomes costs twice as much as one of 4: worth some moments while more come in each of them. */
+    const gather = Effect.gen(function* () {
+      for (let moments = 0, before = 0; moments < patience && options.busy(); moments++) {
+        yield* options.moment
+        const size = yield* Queue.size(outcomes)
+        if (size === before || size >= worthwhile) return
+        before = size
+      }
+    })
+
     const step = Effect.gen(function* () {
       const first = yield* Queue.take(outcomes)
-      // a commit of 64 outcomes costs twice as much as one of 4: worth a moment while more are on their way
-      if (options.busy()) yield* pause(options.gather)
+      yield* gather
       const batch = [first, ...(yield* Queue.takeUpTo(outcomes, largest - 1))]
       const concluded = yield* journal.conclude(batch).pipe(
         Effect.tapError((error) => Effect.logError(`${batch.length} outcomes wait to be recorded: ${error.reason}`)),
@@ -59,3 +67,7 @@ export const make = (options: {
 const capacity = 1024
 /** Outcomes in one transaction. */
 const largest = 512
+/** So many are not waited for any longer. */
+const worthwhile = 64
+/** Nor is it for more moments than these. */
+const patience = 4

@@ -131,7 +131,7 @@ const make = Effect.gen(function* () {
 
   const committer = yield* Committer.make({
     committed,
-    gather: 25,
+    moment: pause(25),
     busy: () => {
       for (const { lane } of lanes.values()) if (lane.busy()) return true
       return false

@@ -177,7 +177,8 @@ export const open = (
         workers: options.concurrency,
         deliver: (task) => deliver(lane, task),
         session: (task) => lane.sessions.get(task.delivery.target, task.secrets),
-        placeOf,
+        root: rootOf,
+        placeIn,
         quick: () => lane.quick,
         ready: (task, place) =>
           task.pace === undefined &&
@@ -208,11 +209,13 @@ export const rootOf = (session: Session, target: Target): Effect.Effect<string, 
   })
 }
 
-const placeOf = (session: Session, { name, target }: Delivery): Effect.Effect<Place, DeliveryError> =>
-  Effect.map(rootOf(session, target), (root) => {
-    const folder = RelPath.dirname(name)
-    return { root, folder: folder === "" ? root : `${root}/${folder}`, at: (name) => `${root}/${name}` }
-  })
+const placeIn = (root: string, { name }: Delivery): Place => {
+  const folder = RelPath.dirname(name)
+  return { root, folder: folder === "" ? root : `${root}/${folder}`, at: (name) => `${root}/${name}` }
+}
+
+const placeOf = (session: Session, delivery: Delivery): Effect.Effect<Place, DeliveryError> =>
+  Effect.map(rootOf(session, delivery.target), (root) => placeIn(root, delivery))
 
 const deliver = Effect.fn("Staging.deliver")(function* (
   lane: Lane,

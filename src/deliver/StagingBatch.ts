@@ -9,6 +9,7 @@
 import { Effect, type Scope } from "effect"
 import type { Delivery, Receipt } from "../domain/Delivery.ts"
 import type { DeliveryError } from "../domain/DeliveryError.ts"
+import type { Target } from "../domain/Target.ts"
 import * as Batch from "./Batch.ts"
 import type { Connection, Task } from "./Destination.ts"
 import type { Place } from "./Publish.ts"
@@ -44,7 +45,9 @@ export interface Options {
   /** The careful way. */
   readonly deliver: (task: Task) => Batch.Outcome
   readonly session: (task: Task) => Effect.Effect<Session, DeliveryError, Scope.Scope>
-  readonly placeOf: (session: Session, delivery: Delivery) => Effect.Effect<Place, DeliveryError>
+  /** Of a target. */
+  readonly root: (session: Session, target: Target) => Effect.Effect<string, DeliveryError>
+  readonly placeIn: (root: string, delivery: Delivery) => Place
   /** Whether nothing has to be found out before this one is sent. */
   readonly ready: (task: Task, place: Place) => boolean
   /** Whether a session can be quick, as far as is known. */
@@ -59,7 +62,7 @@ type Outcomes = Map<Task, Batch.Outcome>
 export const make = (options: Options): NonNullable<Connection["batch"]> => {
   let carefulUntil = 0
 
-  /** Those of which the server has said that it has them, and no others. */
+  /** For one target: those of which the server has said that it has them, and no others. */
   const quickly = (tasks: ReadonlyArray<Task>, outcomes: Outcomes, until: number) =>
     Effect.gen(function* () {
       const [first] = tasks
@@ -67,9 +70,10 @@ export const make = (options: Options): NonNullable<Connection["batch"]> => {
       const session = yield* options.session(first)
       const { quick } = session
       if (quick === undefined) return
+      const root = yield* options.root(session, first.delivery.target)
       const files: Array<readonly [Task, Place]> = []
       for (const task of tasks) {
-        const place = yield* options.placeOf(session, task.delivery)
+        const place = options.placeIn(root, task.delivery)
         if (options.ready(task, place)) files.push([task, place])
       }
       yield* run(quick, files, outcomes, until)

@@ -1,6 +1,6 @@
 import type { Delivery } from "../domain/Delivery.ts"
 import type { Settings } from "../domain/Settings.ts"
-import type { TargetOptions } from "../domain/Target.ts"
+import type { Target, TargetOptions } from "../domain/Target.ts"
 
 /** Which server it is and how it is talked to: the same for all targets of a lane, see Logins. */
 type Connecting = Pick<
@@ -8,7 +8,13 @@ type Connecting = Pick<
   "secure" | "ca" | "key" | "agent" | "knownHosts" | "hostKey" | "region" | "endpoint" | "pathStyle"
 >
 
-const lanes = new WeakMap<Settings, ReadonlyMap<string, Connecting>>()
+interface Known {
+  readonly lanes: ReadonlyMap<string, Connecting>
+  /** Targets as deliveries have them, which are the same few objects, and as they are configured. */
+  readonly targets: WeakMap<Target, Target>
+}
+
+const known = new WeakMap<Settings, Known>()
 
 /**
  * A delivery is what it was when it was accepted, but its server is reached as the config has it today: a host key or a
@@ -16,12 +22,22 @@ const lanes = new WeakMap<Settings, ReadonlyMap<string, Connecting>>()
  */
 export const asConfigured = (settings: Settings, delivery: Delivery): Delivery => {
   if (delivery.target.scheme === "file") return delivery
-  const known = lanes.get(settings) ?? connectingOf(settings)
-  lanes.set(settings, known)
-  const connecting = known.get(delivery.target.lane)
-  if (connecting === undefined) return delivery
-  return { ...delivery, target: { ...delivery.target, options: { ...delivery.target.options, ...connecting } } }
+  const { lanes, targets } = knownOf(settings)
+  const target = targets.get(delivery.target) ?? targetOf(delivery.target, lanes.get(delivery.target.lane))
+  targets.set(delivery.target, target)
+  return target === delivery.target ? delivery : { ...delivery, target }
 }
+
+const knownOf = (settings: Settings): Known => {
+  const found = known.get(settings)
+  if (found !== undefined) return found
+  const made = { lanes: connectingOf(settings), targets: new WeakMap<Target, Target>() }
+  known.set(settings, made)
+  return made
+}
+
+const targetOf = (target: Target, connecting: Connecting | undefined): Target =>
+  connecting === undefined ? target : { ...target, options: { ...target.options, ...connecting } }
 
 const connectingOf = (settings: Settings): ReadonlyMap<string, Connecting> =>
   new Map(
